@@ -1,0 +1,87 @@
+"""`inject check` and `inject schema`: is a scenario right, and what does it do?
+
+Prints to stdout. Mistakes are raised as ScenarioError for the caller to show.
+"""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from injector.rules.scenario.lint import explain, lint
+from injector.rules.scenario.load import load_scenario
+from injector.rules.scenario.oneline import parse_rules
+from injector.words.errors import InjectError
+from injector.words.model import Scenario, Warning
+
+
+def gather(spec: str | None, expressions: tuple[str, ...]) -> Scenario:
+    """Return the rules of a scenario file, then those of `-e`; InjectError if there are none."""
+    scenario = load_scenario(spec) if spec is not None else Scenario(())
+    more = parse_rules(expressions, [rule.name for rule in scenario.rules])
+    rules = (*scenario.rules, *more)
+    if not rules:
+        raise InjectError(
+            "there is nothing to inject: no scenario and no rule",
+            help="give a scenario, or -e openat:error=EMFILE",
+        )
+    return Scenario(
+        rules, scenario.name, scenario.about, scenario.seed, scenario.source, scenario.text
+    )
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  inject check -e 'openat,socket:error=EMFILE:probability=1%'\n"
+    "  inject check -e 'inject=write:error=ENOSPC:when=3+'"
+)
+@click.argument("scenario", required=False)
+@click.option(
+    "-e",
+    "expressions",
+    metavar="RULE",
+    multiple=True,
+    help="A rule in one line, or a strace expression. May be given several times.",
+)
+def check(scenario: str | None, expressions: tuple[str, ...]) -> None:
+    """Check SCENARIO, and say in plain words what it does.
+
+    SCENARIO is a file or the name of a shipped scenario (see inject list scenarios). Every
+    mistake is shown with its place; what is allowed but likely not meant is a warning. The exit
+    status is 0 when the scenario can be run, 125 otherwise.
+    """
+    checked = gather(scenario, expressions)
+    if checked.name or checked.about:
+        click.echo(": ".join(filter(None, (checked.name, checked.about))))
+    for rule, sentence in zip(checked.rules, explain(checked), strict=True):
+        click.echo(f"  {sentence}")
+        click.echo(f"    -e {_shell(rule.text)}")
+    warnings = lint(checked)
+    for warning in warnings:
+        click.echo(f"warning: {_place(checked, warning)}{warning.message}")
+    rules = f"{len(checked.rules)} rule{'s' * (len(checked.rules) != 1)}"
+    noted = f", {len(warnings)} warning{'s' * (len(warnings) != 1)}" if warnings else ""
+    click.echo(f"ok: {rules}{noted}")
+
+
+@click.command(
+    epilog="\b\nExample:\n  inject schema > scenario.schema.json\n\n"
+    "\b\nAnd as the first line of a scenario, for editors:\n"
+    "  # yaml-language-server: $schema=scenario.schema.json"
+)
+def schema() -> None:
+    """Print the JSON Schema of scenario files, with which editors complete and explain."""
+    from injector.rules.scenario.schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+def _place(scenario: Scenario, warning: Warning) -> str:
+    if scenario.source and warning.line > 1:
+        return f"{scenario.source}:{warning.line}:{warning.column}: {warning.rule}: "
+    return f"{warning.rule}: "
+
+
+def _shell(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"

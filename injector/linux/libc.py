@@ -1,0 +1,92 @@
+"""The few libc and raw system calls that Python does not offer, through ctypes."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import struct
+import time
+
+_TABLES = {
+    "x86_64": {"seccomp": 317, "pidfd_getfd": 438},
+    "aarch64": {"seccomp": 277, "pidfd_getfd": 438},
+}
+_numbers = _TABLES.get(platform.machine(), _TABLES["x86_64"])
+SECCOMP = _numbers["seccomp"]
+PIDFD_GETFD = _numbers["pidfd_getfd"]
+
+PR_SET_NO_NEW_PRIVS = 38
+CLOCK_MONOTONIC = 1
+TFD_CLOEXEC = os.O_CLOEXEC
+TFD_NONBLOCK = os.O_NONBLOCK
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+_libc.signalfd.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+_libc.timerfd_create.argtypes = (ctypes.c_int, ctypes.c_int)
+_libc.timerfd_settime.argtypes = (
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+)
+
+
+def _checked(result: int) -> int:
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def syscall(number: int, *arguments: int) -> int:
+    """Make a system call with integer arguments. Raises OSError as syscall(2) fails."""
+    wide = [ctypes.c_ulong(argument) for argument in arguments]
+    return _checked(_libc.syscall(ctypes.c_long(number), *wide))
+
+
+def pidfd_getfd(pidfd: int, fd: int) -> int:
+    """Duplicate another process's descriptor (pidfd_getfd(2)); close-on-exec."""
+    return syscall(PIDFD_GETFD, pidfd, fd, 0)
+
+
+def set_no_new_privs() -> None:
+    """Give up privilege by execve for good (prctl(2), PR_SET_NO_NEW_PRIVS)."""
+    _checked(
+        _libc.prctl(
+            PR_SET_NO_NEW_PRIVS,
+            ctypes.c_ulong(1),
+            ctypes.c_ulong(0),
+            ctypes.c_ulong(0),
+            ctypes.c_ulong(0),
+        )
+    )
+
+
+def signalfd(signals: frozenset[int]) -> int:
+    """Open a descriptor that reads these signals (signalfd(2)); they must be blocked."""
+    mask = 0
+    for number in signals:
+        mask |= 1 << (number - 1)
+    raw = ctypes.create_string_buffer(struct.pack("=Q", mask) + bytes(120), 128)
+    return _checked(_libc.signalfd(-1, raw, os.O_CLOEXEC | os.O_NONBLOCK))
+
+
+class Timer:
+    """A one-shot timer on a descriptor (timerfd_create(2)), monotonic nanoseconds."""
+
+    def __init__(self) -> None:
+        self.fd = _checked(_libc.timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK))
+
+    def set(self, deadline: int | None) -> None:
+        """Fire at `deadline` (time.monotonic_ns()), at once if it is past; None: never."""
+        rest = 0 if deadline is None else max(1, deadline - time.monotonic_ns())
+        spec = struct.pack("=4q", 0, 0, *divmod(rest, 1_000_000_000))
+        _checked(_libc.timerfd_settime(self.fd, 0, spec, None))
+
+    def clear(self) -> None:
+        """Make the descriptor unreadable again after the timer fired."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.fd, 8)

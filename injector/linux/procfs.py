@@ -1,0 +1,210 @@
+"""Facts from /proc (proc(5)), each read when it is asked for.
+
+Texts of the target are decoded with surrogateescape, so that any bytes survive.
+A task that is gone gives None or an empty value: dying is not an error here.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from injector.words.model import FdKind
+
+AT_BASE = 7  # auxv: where the interpreter was loaded, 0 for a static program
+AT_ENTRY = 9
+_PTS_MAJORS = range(136, 144)  # Unix98 pseudo-terminals, Documentation/admin-guide/devices.txt
+_TTY_MAJORS = (4, 5)
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        parts = []
+        while part := os.read(fd, 65536):
+            parts.append(part)
+        return b"".join(parts)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _readlink(path: str) -> str | None:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+class Ids(NamedTuple):
+    """A task's thread group and parent process."""
+
+    tgid: int
+    ppid: int
+
+
+def ids(tid: int) -> Ids | None:
+    """Return Tgid and PPid of /proc/TID/status, None if the task is gone."""
+    text = _read(f"/proc/{tid}/status")
+    if text is None:
+        return None
+    tgid = ppid = 0
+    for line in text.splitlines():
+        if line.startswith(b"Tgid:"):
+            tgid = int(line[5:])
+        elif line.startswith(b"PPid:"):
+            ppid = int(line[5:])
+            break
+    return Ids(tgid, ppid)
+
+
+def comm(tid: int) -> str:
+    """Return the task's name, at most 15 bytes (PR_SET_NAME)."""
+    text = _read(f"/proc/{tid}/comm")
+    return os.fsdecode(text.removesuffix(b"\n")) if text else ""
+
+
+def cmdline(pid: int) -> str:
+    """Return the command line with blanks between the arguments."""
+    text = _read(f"/proc/{pid}/cmdline")
+    return os.fsdecode(text.rstrip(b"\0").replace(b"\0", b" ")) if text else ""
+
+
+def exe(pid: int) -> str:
+    """Return the path of the executable, without " (deleted)"."""
+    return (_readlink(f"/proc/{pid}/exe") or "").removesuffix(" (deleted)")
+
+
+def cwd(tid: int) -> str:
+    """Return the working directory, "" if it cannot be read."""
+    return _readlink(f"/proc/{tid}/cwd") or ""
+
+
+def fd_target(tid: int, fd: int) -> str | None:
+    """Return what the descriptor's link says: a path, socket:[1], pipe:[2], anon_inode:x."""
+    link = _readlink(f"/proc/{tid}/fd/{fd}")
+    return link.removesuffix(" (deleted)") if link is not None else None
+
+
+def fd_kind(tid: int, fd: int) -> FdKind | None:
+    """Return what stands behind the descriptor, None if it is not open."""
+    try:
+        status = os.stat(f"/proc/{tid}/fd/{fd}")
+    except OSError:
+        return None
+    mode = status.st_mode
+    if stat.S_ISREG(mode):
+        return FdKind.FILE
+    if stat.S_ISSOCK(mode):
+        return FdKind.SOCKET
+    if stat.S_ISFIFO(mode):
+        return FdKind.PIPE
+    if stat.S_ISDIR(mode):
+        return FdKind.DIR
+    if stat.S_ISCHR(mode):
+        major = os.major(status.st_rdev)
+        return FdKind.TTY if major in _PTS_MAJORS or major in _TTY_MAJORS else FdKind.DEVICE
+    if stat.S_ISBLK(mode):
+        return FdKind.DEVICE
+    return FdKind.OTHER
+
+
+def threads(pid: int) -> list[int]:
+    """Return the thread ids of a process in rising order, [] if it is gone."""
+    try:
+        return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return []
+
+
+def children(pid: int, tid: int) -> list[int] | None:
+    """Return the processes this thread created, oldest first; None if it cannot be told.
+
+    /proc/PID/task/TID/children exists with CONFIG_PROC_CHILDREN.
+    """
+    text = _read(f"/proc/{pid}/task/{tid}/children")
+    return None if text is None else [int(word) for word in text.split()]
+
+
+class Blocked(NamedTuple):
+    """The call a task is blocked in: number, stack pointer."""
+
+    number: int
+    sp: int
+
+
+def blocked(tid: int) -> Blocked | None:
+    """Return the call the task is blocked in (/proc/TID/syscall), None if it runs."""
+    text = _read(f"/proc/{tid}/syscall")
+    if text is None:
+        return None
+    words = text.split()
+    if len(words) < 9:
+        return None
+    return Blocked(int(words[0]), int(words[7], 16))
+
+
+def state(pid: int) -> str:
+    """Return the state letter of /proc/PID/stat, "" if the task is gone."""
+    text = _read(f"/proc/{pid}/stat")
+    return text.rpartition(b")")[2].split()[0].decode() if text else ""
+
+
+def exit_code(pid: int) -> int | None:
+    """Return a zombie's wait status (field 52 of /proc/PID/stat), None if not to be had."""
+    text = _read(f"/proc/{pid}/stat")
+    if text is None:
+        return None
+    fields = text.rpartition(b")")[2].split()
+    return int(fields[-1]) if fields[0] in (b"Z", b"X") else None
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The program in a process: its executable and where its dynamic loader lies.
+
+    `loader_start == loader_end` where there is none: a static program, or musl,
+    whose loader is the C library itself.
+    """
+
+    exe: str = ""
+    loader_start: int = 0
+    loader_end: int = 0
+
+
+def image(pid: int) -> Image:
+    """Read a process's Image from exe, auxv and maps."""
+    path = exe(pid)
+    auxv = _read(f"/proc/{pid}/auxv") or b""
+    base = 0
+    # 32-bit programs have 32-bit entries; the kernel's own AT_SYSINFO_EHDR (33)
+    # comes first in both, its high half being 0 only in the narrow form.
+    width = 8 if len(auxv) < 8 or auxv[4:8] == bytes(4) else 4
+    for offset in range(0, len(auxv) - 2 * width + 1, 2 * width):
+        key = int.from_bytes(auxv[offset : offset + width], "little")
+        if key == AT_BASE:
+            base = int.from_bytes(auxv[offset + width : offset + 2 * width], "little")
+            break
+    if base == 0:
+        return Image(path)
+    start = end = 0
+    name = b""
+    for line in (_read(f"/proc/{pid}/maps") or b"").splitlines():
+        fields = line.split(maxsplit=5)
+        low, high = (int(text, 16) for text in fields[0].split(b"-"))
+        if low == base:
+            start, end = low, high
+            name = fields[5] if len(fields) > 5 else b""
+        elif start and low == end and len(fields) > 5 and fields[5] == name:
+            end = high
+        elif start:
+            break
+    if b"ld-musl" in name:
+        return Image(path)
+    return Image(path, start, end)

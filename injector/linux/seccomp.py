@@ -1,0 +1,209 @@
+"""Seccomp filters and the user-notification listener (seccomp(2), seccomp_unotify(2)).
+
+Builds the filter with libseccomp (pyseccomp), exports its bytes, installs them in
+the calling process and speaks the listener's ioctls. Decides nothing. Every
+number below is from linux/seccomp.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from fcntl import ioctl
+from typing import Any
+
+from injector.linux import libc
+from injector.words.errors import InjectError
+from injector.words.subscription import Comparison, Op, Subscription
+from injector.words.syscalls import AARCH64, I386, X86_64, Arch
+
+SET_MODE_FILTER = 1
+NEW_LISTENER = 1 << 3
+WAIT_KILLABLE_RECV = 1 << 5  # Linux 5.19
+NOTIF_RECV = 0xC0502100
+NOTIF_SEND = 0xC0182101
+NOTIF_ID_VALID = 0x40082102
+NOTIF_SET_FLAGS = 0x40082104
+SYNC_WAKE_UP = 1  # Linux 6.6: wake the other side on this core
+FLAG_CONTINUE = 1
+
+_ACT_ALLOW = 0x7FFF0000
+_BPF_LD_W_ABS = 0x20
+_BPF_JMP_JEQ_K = 0x15
+_BPF_JMP_JA = 0x05
+_ARCH_OFFSET = 4  # struct seccomp_data.arch
+_INSTRUCTION = struct.Struct("=HBBI")
+
+Notification = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
+"""id, tid, flags, number, arch, instruction pointer, six arguments."""
+
+
+def _load_pyseccomp() -> Any:
+    try:
+        import pyseccomp
+    except RuntimeError as error:
+        raise InjectError(
+            "libseccomp is not installed",
+            help="install it: apt install libseccomp2 (Debian, Ubuntu), "
+            "dnf install libseccomp (Fedora), apk add libseccomp (Alpine)",
+        ) from error
+    return pyseccomp
+
+
+def _comparison(library: Any, test: Comparison) -> Any:
+    operators = {
+        Op.EQ: library.EQ,
+        Op.GE: library.GE,
+        Op.LE: library.LE,
+        Op.MASKED_EQ: library.MASKED_EQ,
+    }
+    if test.op is Op.MASKED_EQ:
+        return library.Arg(test.index, operators[test.op], test.mask, test.value)
+    return library.Arg(test.index, operators[test.op], test.value)
+
+
+def _export(library: Any, arch: Arch, subscriptions: Iterable[Subscription]) -> bytes:
+    names = {
+        X86_64.audit: library.Arch.X86_64,
+        I386.audit: library.Arch.X86,
+        AARCH64.audit: library.Arch.AARCH64,
+    }
+    rules = library.SyscallFilter(library.ALLOW)
+    # libseccomp's own default kills calls of any other architecture.
+    rules.set_attr(library.Attr.ACT_BADARCH, library.ALLOW)
+    wanted = names[arch.audit]
+    if wanted != library.system_arch():
+        rules.add_arch(wanted)
+        rules.remove_arch(library.system_arch())
+    for subscription in subscriptions:
+        tests = [_comparison(library, test) for test in subscription.comparisons]
+        rules.add_rule_exactly(library.NOTIFY, subscription.number, *tests)
+    memory = os.memfd_create("filter", os.MFD_CLOEXEC)
+    try:
+        rules.export_bpf(_Descriptor(memory))
+        return os.pread(memory, 1 << 20, 0)
+    finally:
+        os.close(memory)
+
+
+class _Descriptor:
+    """pyseccomp wants an object with fileno(); io objects would buffer."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+
+def build(subscriptions: Mapping[Arch, Sequence[Subscription]]) -> bytes:
+    """Return the BPF program that notifies about these calls and allows all others.
+
+    One program per architecture, put behind one another with a jump on
+    seccomp_data.arch in front: libseccomp translates numbers between the
+    architectures of one filter through its own table, which lacks newer calls.
+
+    Raises:
+        InjectError: libseccomp is missing or refuses the rules.
+    """
+    library = _load_pyseccomp()
+    program = b""
+    for arch, wanted in subscriptions.items():
+        if not wanted:
+            continue
+        try:
+            part = _export(library, arch, wanted)
+        except (OSError, ValueError) as error:
+            raise InjectError(f"libseccomp refused the filter for {arch.name}: {error}") from error
+        rest = program or _INSTRUCTION.pack(0x06, 0, 0, _ACT_ALLOW)
+        program = (
+            _INSTRUCTION.pack(_BPF_LD_W_ABS, 0, 0, _ARCH_OFFSET)
+            + _INSTRUCTION.pack(_BPF_JMP_JEQ_K, 1, 0, arch.audit)
+            + _INSTRUCTION.pack(_BPF_JMP_JA, 0, 0, len(part) // 8)
+            + part
+            + rest
+        )
+    return program
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+
+def install(program: bytes, flags: int) -> int:
+    """Install `program` in the calling thread; return the listener's descriptor.
+
+    Raises:
+        OSError: as seccomp(2): EACCES without no_new_privs and CAP_SYS_ADMIN,
+            EBUSY under another listener, EINVAL for an unknown flag.
+    """
+    code = ctypes.create_string_buffer(program, len(program))
+    header = _Program(len(program) // 8, ctypes.addressof(code))
+    return libc.syscall(libc.SECCOMP, SET_MODE_FILTER, flags, ctypes.addressof(header))
+
+
+class Listener:
+    """The supervisor's end of a filter: receive notifications, answer them.
+
+    Made for speed: one buffer each way, used again for every call.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._in = bytearray(80)
+        self._zero = bytes(80)  # RECV refuses a buffer that is not zeroed (EINVAL)
+        self._unpack = struct.Struct("=QIIiIQ6Q").unpack_from
+        self._continue = bytearray(struct.pack("=QqiI", 0, 0, 0, FLAG_CONTINUE))
+        self._continue_id = memoryview(self._continue).cast("Q")
+        self._reply = struct.Struct("=QqiI")
+        try:
+            # The flags go by value; Python's ioctl takes an int argument.
+            ioctl(fd, NOTIF_SET_FLAGS, SYNC_WAKE_UP)
+            self.sync_wake_up = True
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTTY):
+                raise
+            self.sync_wake_up = False
+
+    def receive(self) -> Notification:
+        """Wait for the next call.
+
+        Raises:
+            InterruptedError: a signal came first.
+            FileNotFoundError: the task died meanwhile, or the last one is gone.
+        """
+        self._in[:] = self._zero
+        ioctl(self.fd, NOTIF_RECV, self._in, True)
+        return self._unpack(self._in)
+
+    def proceed(self, cookie: int) -> bool:
+        """Let the call be made. Return False if nobody waits for it any more."""
+        self._continue_id[0] = cookie
+        try:
+            ioctl(self.fd, NOTIF_SEND, self._continue, True)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def reply(self, cookie: int, value: int, error: int) -> bool:
+        """Give the call this result instead: `value`, or `error` if it is not 0.
+
+        Return False if nobody waits for it any more.
+        """
+        answer = bytearray(self._reply.pack(cookie, value, -error, 0))
+        try:
+            ioctl(self.fd, NOTIF_SEND, answer, True)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def valid(self, cookie: int) -> bool:
+        """Return whether the task still waits, so that its pid still means it."""
+        try:
+            ioctl(self.fd, NOTIF_ID_VALID, struct.pack("=Q", cookie))
+        except FileNotFoundError:
+            return False
+        return True
