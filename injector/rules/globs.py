@@ -1,0 +1,60 @@
+"""Globs as the scenario has them, compiled to one regular expression each.
+
+`*` and `?` stop at `/`, `**` does not; a pattern without `/` is compared with
+the last component, as .gitignore has it. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+
+from injector.words.model import Globs
+
+
+@cache
+def pattern(glob: str) -> re.Pattern[str]:
+    """Return the expression that fully matches what `glob` means."""
+    out = [] if "/" in glob else ["(?:.*/)?"]
+    at = 0
+    while at < len(glob):
+        char = glob[at]
+        at += 1
+        if char == "*":
+            if glob.startswith("*", at):
+                at += 1
+                if glob.startswith("/", at):  # a/**/b is also a/b
+                    at += 1
+                    out.append("(?:.*/)?")
+                else:
+                    out.append(".*")
+            else:
+                out.append("[^/]*")
+        elif char == "?":
+            out.append("[^/]")
+        elif char == "[":
+            end = glob.find("]", at + 1)
+            if end < 0:
+                out.append(re.escape(char))
+            else:
+                body = glob[at:end].replace("\\", "\\\\").replace("[", "\\[")
+                negated = body.startswith(("!", "^"))
+                out.append(f"[^/{body[1:]}]" if negated else f"[{body}]")
+                at = end + 1
+        else:
+            out.append(re.escape(char))
+    return re.compile("".join(out), re.DOTALL)
+
+
+def matcher(globs: Globs) -> Callable[[str], bool]:
+    """Return the test of one text: some include (or none given) and no exclude."""
+    include = tuple(pattern(glob).fullmatch for glob in globs.include)
+    exclude = tuple(pattern(glob).fullmatch for glob in globs.exclude)
+
+    def test(text: str) -> bool:
+        if include and not any(match(text) for match in include):
+            return False
+        return not any(match(text) for match in exclude)
+
+    return test
