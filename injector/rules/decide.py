@@ -1,0 +1,245 @@
+"""The decision: which fault, if any, a call gets. Pure: call in, decision out.
+
+Every rule whose Match accepts a call counts it, whoever wins; the first that is
+also due gives the outcome. So adding, pausing or toggling a rule never shifts
+another. No I/O, no clock of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from injector.rules.match import Test, compile_match
+from injector.words.call import Call, Who
+from injector.words.model import Delay, Fail, Return, Rule, Scenario
+from injector.words.syscalls import errno_number
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One decision to inject, every choice made: what the engine carries out.
+
+    `errno` is a name or "", `error` its number or 0; `value` the result reported
+    as success, None unless asked for. Without both the call is made. `delay` is
+    nanoseconds before anything else.
+    """
+
+    rule: Rule
+    occurrence: int
+    errno: str = ""
+    error: int = 0
+    value: int | None = None
+    delay: int = 0
+
+
+class Decider(Protocol):
+    """What a session asks about every call: an Order, or None to let it pass."""
+
+    def decide(self, call: Call) -> Order | None:
+        """Return what is done to this call. Called once per call, in order per task."""
+
+
+class State:
+    """A rule while it runs: compiled tests, live settings, totals of what it saw."""
+
+    __slots__ = (
+        "draws",
+        "enabled",
+        "folded",
+        "index",
+        "lanes",
+        "misses",
+        "probability",
+        "rule",
+        "tests",
+        "timed",
+        "when_all",
+    )
+
+    def __init__(self, rule: Rule, index: int) -> None:
+        self.rule = rule
+        self.index = index
+        self.enabled = True
+        self.probability = rule.probability
+        self.tests: tuple[Test, ...] = compile_match(rule.match)
+        self.timed = rule.after is not None or rule.until is not None
+        self.when_all = rule.when.first == 1 and rule.when.last is None and rule.when.step == 1
+        self.lanes: dict[str, Lane] = {}
+        self.folded = [0, 0, 0, 0]  # seen, matched, due, fired of tasks that are gone
+        self.misses: dict[str, int] = {}
+
+
+class Lane:
+    """The count of one rule in one scope: a task, a process, or the whole run."""
+
+    __slots__ = ("draw", "due", "fired", "hits", "matched", "scope", "seen", "state")
+
+    def __init__(self, state: State, scope: str, draw: Callable[[], float]) -> None:
+        self.state = state
+        self.scope = scope
+        self.draw = draw
+        self.seen = self.matched = self.due = self.hits = self.fired = 0
+
+    def add_to(self, counts: list[int]) -> None:
+        """Add seen, matched, due and fired to `counts`."""
+        for index, count in enumerate((self.seen, self.matched, self.due, self.fired)):
+            counts[index] += count
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a rule saw over the whole run; `expected` is due times probability."""
+
+    rule: Rule
+    seen: int
+    matched: int
+    due: int
+    fired: int
+    expected: float
+    misses: dict[str, int]
+
+
+def coin(seed: int, rule: str, scope: str) -> Callable[[], float]:
+    """Return the coin of (seed, rule, scope): the n-th draw is the n-th counted call's."""
+    return random.Random(f"{seed}/{rule}/{scope}").random
+
+
+def fraction(*key: object) -> float:
+    """Return a number in [0, 1) that depends on `key` alone."""
+    digest = hashlib.blake2b("/".join(map(str, key)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def pick(errnos: tuple[tuple[str, float], ...], at: float) -> str:
+    """Return the errno at the point `at` (0..1) of the weights laid end to end."""
+    rest = at * sum(weight for _, weight in errnos)
+    for name, weight in errnos:
+        rest -= weight
+        if rest < 0:
+            return name
+    return errnos[-1][0]
+
+
+def duration(delay: Delay, at: float, other: float) -> int:
+    """Return the nanoseconds a Delay gives for two uniform numbers in [0, 1)."""
+    match delay.shape:
+        case "fixed":
+            return delay.low
+        case "uniform":
+            return delay.low + int(at * (delay.high - delay.low))
+        case "exponential":
+            return int(-math.log(1.0 - at) * delay.low)
+        case "normal":
+            spread = math.sqrt(-2.0 * math.log(1.0 - at)) * math.cos(2.0 * math.pi * other)
+            return max(0, int(delay.low + spread * delay.high))
+
+
+class RulesDecider:
+    """Decides by a scenario's rules and a seed."""
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self.seed = seed
+        self.states = [State(rule, index) for index, rule in enumerate(scenario.rules)]
+        self._by_name: dict[str, list[State]] = {}
+        for state in self.states:
+            for name in state.rule.match.syscalls:
+                self._by_name.setdefault(name, []).append(state)
+
+    def decide(self, call: Call) -> Order | None:
+        """Return the Order of the first rule that is due, None to let the call pass."""
+        task = call.task
+        lanes = task.lanes.get(call.name)
+        if lanes is None:
+            lanes = self._open(task, call.name)
+        order = None
+        for lane in lanes:
+            state = lane.state
+            lane.seen += 1
+            for test in state.tests:
+                if not test.holds(call):
+                    state.misses[test.key] = state.misses.get(test.key, 0) + 1
+                    break
+            else:
+                lane.matched += 1
+                hit = lane.draw() < state.probability
+                if self._due(state, lane, call):
+                    lane.due += 1
+                    if hit:
+                        lane.hits += 1
+                        if order is None:
+                            lane.fired += 1
+                            order = self._order(lane)
+        return order
+
+    def _due(self, state: State, lane: Lane, call: Call) -> bool:
+        rule = state.rule
+        if not state.enabled:
+            return False
+        if not state.when_all and not rule.when.includes(lane.matched):
+            return False
+        if rule.limit is not None and lane.hits >= rule.limit:
+            return False
+        if state.timed:
+            now = call.elapsed()
+            if rule.after is not None and now < rule.after:
+                return False
+            if rule.until is not None and now >= rule.until:
+                return False
+        return True
+
+    def _open(self, task: Who, name: str) -> list[Lane]:
+        lanes = [self._lane(state, task) for state in self._by_name.get(name, ())]
+        task.lanes[name] = lanes
+        return lanes
+
+    def _lane(self, state: State, task: Who) -> Lane:
+        rule = state.rule
+        scopes = {"task": task.lineage, "process": f"p{task.process_lineage}", "run": "run"}
+        scope = scopes[rule.per]
+        # One Lane per rule and scope, whichever syscall or task brought it here.
+        lane = state.lanes.get(scope)
+        if lane is None:
+            lane = Lane(state, scope, coin(self.seed, rule.name, scope))
+            state.lanes[scope] = lane
+        return lane
+
+    def _order(self, lane: Lane) -> Order:
+        rule = lane.state.rule
+        key = (self.seed, rule.name, lane.scope, lane.matched)
+        errno, error = "", 0
+        value: int | None = None
+        match rule.fault.outcome:
+            case Fail(errnos):
+                errno = errnos[0][0] if len(errnos) == 1 else pick(errnos, fraction(*key, "errno"))
+                error = errno_number(errno) or int(errno)
+            case Return(wanted):
+                value = wanted & 0xFFFF_FFFF_FFFF_FFFF
+            case _:
+                pass
+        delay = rule.fault.delay
+        wait = duration(delay, fraction(*key, "delay"), fraction(*key, "turn")) if delay else 0
+        return Order(rule, lane.matched, errno, error, value, wait)
+
+    def forget(self, task: Who) -> None:
+        """Keep only the totals of a task that is gone; its lineage never comes again."""
+        for state in self.states:
+            if state.rule.per == "task":
+                lane = state.lanes.pop(task.lineage, None)
+                if lane is not None:
+                    lane.add_to(state.folded)
+        task.lanes.clear()
+
+    def totals(self) -> Iterable[Totals]:
+        """Return what each rule saw so far, in file order."""
+        for state in self.states:
+            counts = list(state.folded)
+            for lane in state.lanes.values():
+                lane.add_to(counts)
+            seen, matched, due, fired = counts
+            expected = due * state.probability
+            yield Totals(state.rule, seen, matched, due, fired, expected, dict(state.misses))
