@@ -1,0 +1,74 @@
+"""Wake a thread that is blocked in one system call when any other descriptor is ready.
+
+The notify engine blocks in SECCOMP_IOCTL_NOTIF_RECV, because a poll before it
+costs more than the whole decision. A second thread waits on everything else and
+interrupts that call with a signal, again and again until it is acknowledged, so
+that a signal which comes just before the call blocks is not lost.
+"""
+
+from __future__ import annotations
+
+import select
+import signal
+import threading
+
+_RETRY = 0.0005  # seconds between two rings
+SIGNAL = signal.SIGRTMAX - 1
+
+
+class Doorbell:
+    """Made in the thread that is to be woken; `rung` is set while something is ready."""
+
+    def __init__(self) -> None:
+        self.rung = False
+        self._epoll = select.epoll()
+        self._sleeper = threading.get_ident()
+        self._answered = threading.Semaphore(0)
+        self._closing = False
+        self._before = signal.signal(SIGNAL, self._ring)
+        self._thread = threading.Thread(target=self._watch, name="doorbell", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch. Fork before this, never after: threads do not survive fork(2)."""
+        self._thread.start()
+
+    def add(self, fd: int, events: int = select.EPOLLIN) -> None:
+        """Watch a descriptor; with `events` 0 only for its hang-up."""
+        self._epoll.register(fd, events)
+
+    def remove(self, fd: int) -> None:
+        """Stop watching a descriptor; before it is closed."""
+        self._epoll.unregister(fd)
+
+    def ready(self) -> list[tuple[int, int]]:
+        """Return what is ready now as (fd, events) and let the bell ring again."""
+        found = self._epoll.poll(0)
+        if self.rung:
+            self.rung = False
+            self._answered.release()
+        return found
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until something is ready, at most so long; for use without a blocked call."""
+        self._epoll.poll(seconds)
+
+    def _ring(self, *_: object) -> None:
+        self.rung = True
+
+    def _watch(self) -> None:
+        while not self._closing:
+            if not self._epoll.poll(1.0):
+                continue
+            while not self._closing:
+                signal.pthread_kill(self._sleeper, SIGNAL)
+                if self._answered.acquire(timeout=_RETRY):
+                    break
+
+    def close(self) -> None:
+        """Stop the watching thread and close the epoll descriptor."""
+        self._closing = True
+        if self._thread.is_alive():
+            self._answered.release()
+            self._thread.join(2.0)
+        self._epoll.close()
+        signal.signal(SIGNAL, self._before or signal.SIG_DFL)
