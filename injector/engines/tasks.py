@@ -1,0 +1,95 @@
+"""Our records of the target's threads and processes, and their names across runs.
+
+A task's Lineage is its path in the fork and clone tree: "0" is the first, "0.2"
+its second child, thread or process alike. Records only; who is whose child is
+found in `kinship`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from injector.linux import procfs
+from injector.linux.procfs import Image
+
+
+class Process:
+    """A thread group of the target."""
+
+    __slots__ = (
+        "execing",
+        "exit_code",
+        "image",
+        "lineage",
+        "memory",
+        "pending",
+        "pid",
+        "pidfd",
+        "tasks",
+    )
+
+    def __init__(self, pid: int, pidfd: int, lineage: str, image: Image) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.lineage = lineage
+        self.image = image
+        self.memory = -1
+        self.tasks: dict[int, Task] = {}
+        self.pending: list[Creation] = []
+        self.execing: Task | None = None
+        self.exit_code: int | None = None
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return up to `size` bytes of memory, fewer at the end of a mapping, b"" if none."""
+        try:
+            if self.memory < 0:
+                path = f"/proc/{self.pid}/mem"
+                self.memory = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            return os.pread(self.memory, size, address)
+        except (OSError, OverflowError):
+            return b""
+
+    def executed(self) -> None:
+        """Look again at what an execve(2) changed: image and memory."""
+        self.forget_memory()
+        self.image = procfs.image(self.pid)
+
+    def forget_memory(self) -> None:
+        """Close /proc/PID/mem: it shows the memory of the program before an execve."""
+        if self.memory >= 0:
+            os.close(self.memory)
+            self.memory = -1
+
+
+class Task:
+    """A thread of the target."""
+
+    __slots__ = ("born", "calls", "lanes", "last", "lineage", "process", "restarting", "tid")
+
+    def __init__(self, tid: int, process: Process, lineage: str) -> None:
+        self.tid = tid
+        self.process = process
+        self.lineage = lineage
+        self.born = 0  # tasks it created so far
+        self.calls: dict[str, int] = {}  # by name; a Site's number
+        self.lanes: dict[str, Any] = {}  # the decider's own
+        self.last: tuple[int, ...] = ()  # its last notification
+        self.restarting: tuple[int, ...] | None = None
+
+    @property
+    def process_lineage(self) -> str:
+        """The lineage of its process's first task."""
+        return self.process.lineage
+
+
+class Creation:
+    """A clone that was let through and whose child has not been seen yet."""
+
+    __slots__ = ("lineage", "parent", "thread")
+
+    def __init__(self, parent: Task, thread: bool) -> None:
+        parent.born += 1
+        self.parent = parent
+        self.thread = thread
+        self.lineage = f"{parent.lineage}.{parent.born}"
