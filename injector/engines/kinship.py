@@ -1,0 +1,140 @@
+"""Who created whom, under user notification, where nothing tells a new task's number.
+
+What there is: the notification of a clone before it is made, the first call of
+the new task, and /proc. A thread's creator is known as long as one task of a
+process creates at a time, so a second thread creation waits for the first one's
+child (`settled` says whether it must). A process's creator is in
+/proc/PID/task/TID/children.
+"""
+
+from __future__ import annotations
+
+import os
+
+from injector.engines.tasks import Creation, Process, Task
+from injector.linux import procfs
+
+
+class Kinship:
+    """All live tasks and processes of the target."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, Task] = {}
+        self.processes: dict[int, Process] = {}
+        self._orphans: list[Creation] = []
+        self._strays = 0
+
+    def adopt_first(self, pid: int, pidfd: int) -> Task:
+        """Record the launched process: lineage "0"."""
+        return self._process(pid, pidfd, "0", procfs.image(pid))
+
+    def _process(self, pid: int, pidfd: int, lineage: str, image: procfs.Image) -> Task:
+        process = Process(pid, pidfd, lineage, image)
+        self.processes[pid] = process
+        return self._task(pid, process, lineage)
+
+    def _task(self, tid: int, process: Process, lineage: str) -> Task:
+        task = Task(tid, process, lineage)
+        process.tasks[tid] = task
+        self.tasks[tid] = task
+        return task
+
+    def introduce(self, tid: int) -> Task | None:
+        """Record a task that makes its first call. None if it is gone already."""
+        ids = procfs.ids(tid)
+        if ids is None:
+            return None
+        process = self.processes.get(ids.tgid)
+        if process is not None:
+            return self._task(tid, process, self._thread_lineage(process))
+        creation = self._creation_of(ids.tgid, ids.ppid)
+        if creation is None:
+            self._strays += 1
+            lineage, image = f"0.x{self._strays}", procfs.image(ids.tgid)
+        else:
+            lineage, image = creation.lineage, creation.parent.process.image
+        try:
+            pidfd = os.pidfd_open(ids.tgid)
+        except ProcessLookupError:
+            return None
+        task = self._process(ids.tgid, pidfd, lineage, image)
+        if tid != ids.tgid:
+            task = self._task(tid, self.processes[ids.tgid], f"{lineage}.x1")
+        return task
+
+    def _thread_lineage(self, process: Process) -> str:
+        for creation in process.pending:
+            if creation.thread:
+                process.pending.remove(creation)
+                return creation.lineage
+        self._strays += 1
+        return f"{process.lineage}.x{self._strays}"
+
+    def _creation_of(self, pid: int, ppid: int) -> Creation | None:
+        parent = self.processes.get(ppid)
+        if parent is not None:
+            forks = [creation for creation in parent.pending if not creation.thread]
+            for creation in forks:
+                children = procfs.children(ppid, creation.parent.tid)
+                if children is not None and pid in children:
+                    parent.pending.remove(creation)
+                    return creation
+            if forks:
+                parent.pending.remove(forks[0])
+                return forks[0]
+        return self._orphans.pop(0) if self._orphans else None
+
+    def settled(self, task: Task, thread: bool) -> bool:
+        """Look for the children of earlier creations; False if `task` must wait to create.
+
+        Called before `task` creates, or ends. Its own earlier creations are over,
+        so a child of those that is not to be found has died or never was.
+        """
+        process = task.process
+        for creation in list(process.pending):
+            children = self._unseen(process, creation)
+            if children:
+                process.pending.remove(creation)
+                self._adopt(children[0], process, creation)
+            elif creation.parent is task:
+                process.pending.remove(creation)
+            elif creation.thread and thread:
+                return False
+        return True
+
+    def _unseen(self, process: Process, creation: Creation) -> list[int]:
+        if creation.thread:
+            found = procfs.threads(process.pid)
+        else:
+            found = procfs.children(process.pid, creation.parent.tid) or []
+        return [tid for tid in found if tid not in self.tasks]
+
+    def _adopt(self, tid: int, process: Process, creation: Creation) -> None:
+        if creation.thread:
+            self._task(tid, process, creation.lineage)
+            return
+        try:
+            pidfd = os.pidfd_open(tid)
+        except (ProcessLookupError, OSError):
+            return
+        self._process(tid, pidfd, creation.lineage, process.image)
+
+    def create(self, task: Task, thread: bool) -> None:
+        """Note that `task` is let through to create a thread or a process."""
+        task.process.pending.append(Creation(task, thread))
+
+    def thread_gone(self, task: Task) -> None:
+        """Forget a thread that has made its exit(2)."""
+        self.tasks.pop(task.tid, None)
+        task.process.tasks.pop(task.tid, None)
+
+    def process_gone(self, process: Process) -> list[Task]:
+        """Forget a process that ended; return the tasks that ended with it."""
+        self._orphans += [creation for creation in process.pending if not creation.thread]
+        tasks = list(process.tasks.values())
+        for task in tasks:
+            self.tasks.pop(task.tid, None)
+        self.processes.pop(process.pid, None)
+        process.forget_memory()
+        os.close(process.pidfd)
+        return tasks
