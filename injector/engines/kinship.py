@@ -23,6 +23,7 @@ class Kinship:
         self.processes: dict[int, Process] = {}
         self._orphans: list[Creation] = []
         self._strays = 0
+        self.fresh: list[Task] = []  # recorded since the engine last looked
 
     def adopt_first(self, pid: int, pidfd: int) -> Task:
         """Record the launched process: lineage "0"."""
@@ -37,6 +38,7 @@ class Kinship:
         task = Task(tid, process, lineage)
         process.tasks[tid] = task
         self.tasks[tid] = task
+        self.fresh.append(task)
         return task
 
     def introduce(self, tid: int) -> Task | None:
