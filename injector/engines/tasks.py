@@ -65,7 +65,17 @@ class Process:
 class Task:
     """A thread of the target."""
 
-    __slots__ = ("born", "calls", "lanes", "last", "lineage", "process", "restarting", "tid")
+    __slots__ = (
+        "answer",
+        "born",
+        "calls",
+        "lanes",
+        "last",
+        "lineage",
+        "process",
+        "restarting",
+        "tid",
+    )
 
     def __init__(self, tid: int, process: Process, lineage: str) -> None:
         self.tid = tid
@@ -75,7 +85,9 @@ class Task:
         self.calls: dict[str, int] = {}  # by name; a Site's number
         self.lanes: dict[str, Any] = {}  # the decider's own
         self.last: tuple[int, ...] = ()  # its last notification
+        # A call that will come again though it was counted, and its answer then.
         self.restarting: tuple[int, ...] | None = None
+        self.answer: tuple[int, int] | None = None
 
     @property
     def process_lineage(self) -> str:

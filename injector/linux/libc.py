@@ -10,12 +10,13 @@ import struct
 import time
 
 _TABLES = {
-    "x86_64": {"seccomp": 317, "pidfd_getfd": 438},
-    "aarch64": {"seccomp": 277, "pidfd_getfd": 438},
+    "x86_64": {"seccomp": 317, "pidfd_getfd": 438, "tgkill": 234},
+    "aarch64": {"seccomp": 277, "pidfd_getfd": 438, "tgkill": 131},
 }
 _numbers = _TABLES.get(platform.machine(), _TABLES["x86_64"])
 SECCOMP = _numbers["seccomp"]
 PIDFD_GETFD = _numbers["pidfd_getfd"]
+TGKILL = _numbers["tgkill"]
 
 PR_SET_NO_NEW_PRIVS = 38
 CLOCK_MONOTONIC = 1
