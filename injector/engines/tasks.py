@@ -70,7 +70,7 @@ class Task:
         "born",
         "calls",
         "lanes",
-        "last",
+        "last_plain",
         "lineage",
         "process",
         "restarting",
@@ -84,7 +84,7 @@ class Task:
         self.born = 0  # tasks it created so far
         self.calls: dict[str, int] = {}  # by name; a Site's number
         self.lanes: dict[str, Any] = {}  # the decider's own
-        self.last: tuple[int, ...] = ()  # its last notification
+        self.last_plain: tuple[int, ...] = ()  # its last notification but rt_sigreturn's
         # A call that will come again though it was counted, and its answer then.
         self.restarting: tuple[int, ...] | None = None
         self.answer: tuple[int, int] | None = None

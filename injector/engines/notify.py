@@ -1,0 +1,390 @@
+"""The notify engine: seccomp user notification, answered by ioctl (seccomp_unotify(2)).
+
+Stops the calls a filter names, learns of tasks from the few lifecycle calls that
+are always in the filter, parks delayed calls, carries out orders. It decides
+nothing and prints nothing. `next` up to the return of a StoppedCall is the hot
+path: keep it short.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+import select
+import signal
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from injector.engines.base import Finished, Stop, TaskEnded, TaskStarted, Woken
+from injector.engines.call import StoppedCall
+from injector.engines.kinship import Kinship
+from injector.engines.tasks import Process, Task
+from injector.linux import libc, pidfd, procfs
+from injector.linux.doorbell import Doorbell
+from injector.linux.keeper import Keeper
+from injector.linux.launch import Launched, Started, exec_state
+from injector.linux.seccomp import Listener
+from injector.rules.decide import Order
+from injector.words.errors import InjectError
+from injector.words.syscalls import Arch
+
+CLONE_THREAD = 0x10000
+_RETRY_CREATION = 200_000  # ns between two looks for the child of another task's clone
+_GIVE_UP_CREATION = 1_000_000_000  # ns after which that child is taken for dead
+_FRAME_RAX = 144  # offsets in the x86_64 struct ucontext, asm/sigcontext.h
+_FRAME_RIP = 168
+
+
+class Role(enum.IntEnum):
+    """What a call means to the engine besides being a call."""
+
+    PLAIN = 0
+    CREATE = 1
+    EXEC = 2
+    EXIT = 3
+    EXIT_GROUP = 4
+    SIGRETURN = 5
+
+
+_SIGRETURN = 5
+
+ROLES: Mapping[str, Role] = {
+    "fork": Role.CREATE,
+    "vfork": Role.CREATE,
+    "clone": Role.CREATE,
+    "clone3": Role.CREATE,
+    "execve": Role.EXEC,
+    "execveat": Role.EXEC,
+    "exit": Role.EXIT,
+    "exit_group": Role.EXIT_GROUP,
+    "rt_sigreturn": Role.SIGRETURN,
+}
+"""The calls that are in every filter: all rare, and each tells of a task."""
+
+
+class NotifyEngine:
+    """One launched target tree under one listener."""
+
+    def __init__(
+        self, launched: Launched, arches: Iterable[Arch], bell: Doorbell, keeper: Keeper
+    ) -> None:
+        self.launched = launched
+        self.kinship = Kinship()
+        self.started = time.monotonic_ns()
+        self._listener = Listener(launched.listener)
+        self._receive = self._listener.receive
+        self._tasks = self.kinship.tasks
+        self._bell = bell
+        self._keeper = keeper
+        self._timer = libc.Timer()
+        self._stops: deque[Stop] = deque()
+        self._pidfds: dict[int, Process] = {}
+        self._parked: list[tuple[int, int, StoppedCall, Order]] = []
+        self._creating: list[tuple[int, StoppedCall]] = []
+        self._sequence = 0
+        self._executed = False
+        self._table = {
+            arch.audit: {
+                number: (name, int(ROLES.get(name, Role.PLAIN)), arch)
+                for number, name in arch.names.items()
+            }
+            for arch in arches
+        }
+        keeper.watch_listener(launched.listener)
+        bell.add(launched.listener, 0)
+        bell.add(self._timer.fd)
+
+    def next(self) -> Stop:
+        """Wait for the next stop. A StoppedCall must be answered by pass_on or carry_out.
+
+        Raises:
+            InjectError: the target could not be executed.
+        """
+        while True:
+            if self._stops:
+                return self._stops.popleft()
+            if self._bell.rung:
+                self._look_around()
+                continue
+            try:
+                raw = self._receive()
+            except InterruptedError:
+                continue
+            except FileNotFoundError:  # that task died, or the last one did
+                if self._all_gone():
+                    self._wind_up()
+                continue
+            task = self._tasks.get(raw[1])
+            name, role, arch = self._table[raw[4]][raw[3]]
+            if task is None or role or task.restarting or task.process.execing:
+                task = self._unusual(raw, role, task)
+                if task is None:
+                    continue
+            if role != _SIGRETURN:
+                task.last_plain = raw
+            calls = task.calls
+            calls[name] = calls.get(name, 0) + 1
+            call = StoppedCall(raw[0], task, name, role, arch, raw, self.started)
+            if self._stops:  # tasks that this call made known come first
+                self._stops.append(call)
+                continue
+            return call
+
+    # -- answers ---------------------------------------------------------------
+
+    def pass_on(self, call: StoppedCall) -> None:
+        """Let the call be made."""
+        if call.role and not self._before_passing(call):
+            return
+        if not self._listener.proceed(call.cookie):
+            self._undelivered(call, None)
+
+    def valid(self, call: StoppedCall) -> bool:
+        """Return whether the task still waits for its answer."""
+        return self._listener.valid(call.cookie)
+
+    def carry_out(self, call: StoppedCall, order: Order) -> None:
+        """Do what was ordered, after its delay if it has one; other tasks go on meanwhile."""
+        if order.delay:
+            self._sequence += 1
+            due = time.monotonic_ns() + order.delay
+            heapq.heappush(self._parked, (due, self._sequence, call, order))
+            self._set_timer()
+        else:
+            self._finish(call, order)
+
+    def _finish(self, call: StoppedCall, order: Order) -> None:
+        fault = order.rule.fault
+        process = call.task.process
+        if fault.kill == "before":
+            pidfd.send(process.pidfd, signal.SIGKILL)
+            process.exit_code = int(signal.SIGKILL)
+            return
+        if fault.signal is not None:
+            pidfd.send_thread(process.pid, call.task.tid, fault.signal)
+        if fault.freeze:
+            pidfd.send(process.pidfd, signal.SIGSTOP)
+        if order.error or order.value is not None:
+            answer = (order.value or 0, order.error)
+            if not self._listener.reply(call.cookie, *answer):
+                self._undelivered(call, answer)
+        else:
+            self.pass_on(call)
+
+    def release(self) -> None:
+        """Answer every delayed call now: somebody asked the target to end."""
+        while self._parked:
+            _, _, call, order = heapq.heappop(self._parked)
+            self._finish(call, order)
+
+    def _undelivered(self, call: StoppedCall, answer: tuple[int, int] | None) -> None:
+        # The task died, or (without WAIT_KILLABLE_RECV, before Linux 5.19) a signal
+        # took the call back and it comes again: then it is the same call.
+        call.task.restarting = call.raw
+        call.task.answer = answer
+
+    # -- what is not a plain call of a known task --------------------------------
+
+    def _unusual(self, raw: tuple[int, ...], role: int, task: Task | None) -> Task | None:
+        cookie, tid = raw[0], raw[1]
+        if not self._executed and not self._launching(cookie, tid):
+            return None
+        if task is None:
+            task = self._tasks.get(tid) or self.kinship.introduce(tid)
+            self._announce()
+            if task is None or not self._listener.valid(cookie):
+                self._listener.proceed(cookie)
+                return None
+        process = task.process
+        if process.execing is not None and (task is process.execing or tid == process.pid):
+            task = self._after_exec(process, task)
+        if task.restarting is not None and role != Role.SIGRETURN:
+            before = task.restarting
+            if before[3:] == raw[3:]:
+                task.restarting = None
+                self._again(cookie, task)
+                return None
+        return task
+
+    def _again(self, cookie: int, task: Task) -> None:
+        answer, task.answer = task.answer, None
+        if answer is None:
+            self._listener.proceed(cookie)
+        else:
+            self._listener.reply(cookie, *answer)
+
+    def _launching(self, cookie: int, tid: int) -> bool:
+        match exec_state(self.launched):
+            case Started():
+                self._executed = True
+                self.kinship.adopt_first(self.launched.pid, self.launched.pidfd)
+                self._announce()
+                return True
+            case InjectError() as error:
+                raise error
+            case None:  # still our own child on its way to execve
+                self._listener.proceed(cookie)
+                return False
+
+    def _announce(self) -> None:
+        for task in self.kinship.fresh:
+            process = task.process
+            if process.pidfd not in self._pidfds:
+                self._pidfds[process.pidfd] = process
+                self._bell.add(process.pidfd)
+                self._keeper.watch_process(process.pidfd)
+            self._stops.append(TaskStarted(task))
+        self.kinship.fresh.clear()
+        # Its child is known, so whoever waited for that may create now.
+        if self._creating:
+            self._retry_creations()
+
+    def _before_passing(self, call: StoppedCall) -> bool:
+        task = call.task
+        match call.role:
+            case Role.CREATE:
+                return self._create(call, time.monotonic_ns())
+            case Role.EXEC:
+                self.kinship.settled(task, thread=False)
+                self._announce()
+                task.process.execing = task
+            case Role.EXIT:
+                self.kinship.settled(task, thread=False)
+                self._announce()
+                if len(procfs.threads(task.process.pid)) > 1:
+                    self.kinship.thread_gone(task)
+                    status = (call.args[0] & 0xFF) << 8
+                    self._stops.append(TaskEnded(task, status, last=False))
+                else:
+                    task.process.exit_code = (call.args[0] & 0xFF) << 8
+            case Role.EXIT_GROUP:
+                self.kinship.settled(task, thread=False)
+                self._announce()
+                task.process.exit_code = (call.args[0] & 0xFF) << 8
+            case Role.SIGRETURN:
+                self._after_signal(call)
+        return True
+
+    def _create(self, call: StoppedCall, since: int) -> bool:
+        thread = self._makes_thread(call)
+        settled = self.kinship.settled(call.task, thread)
+        if self.kinship.fresh:
+            self._announce()
+        if not settled and time.monotonic_ns() - since < _GIVE_UP_CREATION:
+            self._creating.append((since, call))
+            self._set_timer()
+            return False
+        self.kinship.create(call.task, thread)
+        return True
+
+    def _makes_thread(self, call: StoppedCall) -> bool:
+        match call.name:
+            case "clone":
+                return bool(call.args[0] & CLONE_THREAD)
+            case "clone3":  # struct clone_args begins with its flags
+                raw = call.task.process.read(call.args[0], 8)
+                return bool(int.from_bytes(raw, "little") & CLONE_THREAD)
+            case _:
+                return False
+
+    def _retry_creations(self) -> None:
+        waiting, self._creating = self._creating, []
+        for since, call in waiting:
+            if self._create(call, since):
+                self._listener.proceed(call.cookie)
+
+    def _after_exec(self, process: Process, task: Task) -> Task:
+        executing = process.execing
+        alive = procfs.threads(process.pid)
+        if executing is not None and executing is not task:
+            if executing.tid in alive:
+                return task  # not done yet; the leader still runs the old program
+            # The executing thread took over the leader's number (execve(2)).
+            self.kinship.thread_gone(task)
+            self._stops.append(TaskEnded(task, 0, last=False))
+            self.kinship.thread_gone(executing)
+            executing.tid = process.pid
+            process.tasks[process.pid] = self._tasks[process.pid] = executing
+            task = executing
+        for other in list(process.tasks.values()):
+            if other is not task and other.tid not in alive:
+                self.kinship.thread_gone(other)
+                self._stops.append(TaskEnded(other, 0, last=False))
+        process.execing = None
+        process.executed()
+        return task
+
+    def _after_signal(self, call: StoppedCall) -> None:
+        """Find whether the signal handler that returns interrupted a call that restarts.
+
+        The frame that rt_sigreturn(2) restores then points back at the syscall
+        instruction (signal(7), "Interruption of system calls"). x86_64 only.
+        """
+        task = call.task
+        last = task.last_plain
+        if not last or call.arch.audit != 0xC000003E:
+            return
+        where = procfs.blocked(task.tid)
+        if where is None:
+            return
+        frame = task.process.read(where.sp, _FRAME_RIP + 8)
+        if len(frame) < _FRAME_RIP + 8:
+            return
+        rax = int.from_bytes(frame[_FRAME_RAX : _FRAME_RAX + 8], "little")
+        rip = int.from_bytes(frame[_FRAME_RIP:], "little")
+        if rip + 2 == last[5] and rax == last[3]:
+            task.restarting, task.answer = last, None
+
+    # -- timers, deaths, the end -------------------------------------------------
+
+    def _set_timer(self) -> None:
+        deadlines = [self._parked[0][0]] if self._parked else []
+        if self._creating:
+            deadlines.append(time.monotonic_ns() + _RETRY_CREATION)
+        self._timer.set(min(deadlines) if deadlines else None)
+
+    def _look_around(self) -> None:
+        others = []
+        for fd, _ in self._bell.ready():
+            if fd == self._timer.fd:
+                self._timer.clear()
+                now = time.monotonic_ns()
+                while self._parked and self._parked[0][0] <= now:
+                    _, _, call, order = heapq.heappop(self._parked)
+                    self._finish(call, order)
+                self._retry_creations()
+                self._set_timer()
+            elif fd in self._pidfds:
+                self._process_ended(fd)
+            elif fd == self.launched.listener:
+                self._bell.remove(fd)
+                self._wind_up()
+            else:
+                others.append(fd)
+        if others:
+            self._stops.append(Woken(tuple(others)))
+
+    def _process_ended(self, fd: int) -> None:
+        process = self._pidfds.pop(fd)
+        self._bell.remove(fd)
+        status = pidfd.status(process.pid, fd)
+        if status is None:
+            status = process.exit_code
+        tasks = self.kinship.process_gone(process)
+        tasks.sort(key=lambda task: task.tid == process.pid)
+        for task in tasks:
+            self._stops.append(TaskEnded(task, status, last=task is tasks[-1]))
+
+    def _all_gone(self) -> bool:
+        poll = select.poll()
+        poll.register(self.launched.listener, 0)
+        return bool(poll.poll(0))
+
+    def _wind_up(self) -> None:
+        if not self._executed:
+            self._launching(0, 0)
+        for fd in list(self._pidfds):
+            pidfd.ended(fd, 1.0)
+            self._process_ended(fd)
+        self._stops.append(Finished())

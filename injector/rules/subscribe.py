@@ -1,0 +1,78 @@
+"""What a filter must stop for a scenario: calls by number, per architecture. Pure.
+
+Tests of arguments that the kernel can make go into the filter, if every rule on
+a call has one. A filter may stop more than the rules want, never less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from injector.words.model import Masked, Range, Rule
+from injector.words.subscription import Comparison, Op, Subscription
+from injector.words.syscalls import Arch, signature
+
+_FULL = 0xFFFF_FFFF_FFFF_FFFF
+
+
+def _comparisons(rule: Rule, name: str, arch: Arch) -> tuple[Comparison, ...]:
+    """Return one comparison per argument at most (libseccomp's limit), () if none can be made."""
+    found = signature(name, arch)
+    if found is None:
+        return ()
+    made: dict[int, Comparison] = {}
+    for pattern in rule.match.args:
+        index = found.index(pattern.parameter)
+        if index is None:
+            continue
+        parameter = found.parameters[index]
+        width = min(parameter.bits, arch.bits)
+        for test in pattern.tests:
+            match test:
+                case Masked(mask, value, negated=False):
+                    cut = (1 << width) - 1
+                    comparison = Comparison(index, Op.MASKED_EQ, value & cut, mask & cut)
+                # The upper half of a 32-bit argument is the program's rubbish, which
+                # the kernel ignores and an ordered comparison of 64 bits would not.
+                case Range(low, high) if width == 64 and not parameter.signed:
+                    if low is not None and low > 0:
+                        comparison = Comparison(index, Op.GE, low)
+                    elif high is not None and high >= 0:
+                        comparison = Comparison(index, Op.LE, high)
+                    else:
+                        continue
+                case _:
+                    continue
+            made.setdefault(index, comparison)
+    return tuple(made.values())
+
+
+def subscriptions(
+    rules: Iterable[Rule], always: Iterable[str], arches: Iterable[Arch]
+) -> Mapping[Arch, list[Subscription]]:
+    """Return what to stop: each rule's calls, and `always` without conditions."""
+    wanted: dict[Arch, list[Subscription]] = {}
+    unconditional = set(always)
+    rules = list(rules)
+    for arch in arches:
+        plain: set[str] = {name for name in unconditional if name in arch.numbers}
+        tested: dict[str, set[tuple[Comparison, ...]]] = {}
+        for rule in rules:
+            for name in rule.match.syscalls:
+                if name not in arch.numbers:
+                    continue
+                comparisons = _comparisons(rule, name, arch)
+                if comparisons:
+                    tested.setdefault(name, set()).add(comparisons)
+                else:
+                    plain.add(name)
+        found = [Subscription(arch.numbers[name]) for name in plain]
+        for name, sets in tested.items():
+            if name in plain:
+                continue
+            # One set of tests is sure to be expressed exactly; several on one call
+            # are left to the rules, since libseccomp chains them in ways that differ.
+            tests = next(iter(sets)) if len(sets) == 1 else ()
+            found.append(Subscription(arch.numbers[name], tests))
+        wanted[arch] = sorted(found, key=lambda one: one.number)
+    return wanted
