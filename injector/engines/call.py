@@ -75,7 +75,7 @@ def shape(name: str, arch: Arch) -> Shape:
 class StoppedCall:
     """One call at its stop, of either engine."""
 
-    __slots__ = ("arch", "cookie", "ip", "name", "raw", "role", "site_number", "started", "task")
+    __slots__ = ("arch", "cookie", "name", "raw", "role", "started", "task")
 
     def __init__(
         self,
@@ -94,11 +94,6 @@ class StoppedCall:
         self.arch = arch
         self.raw = raw
         self.started = started
-
-    @property
-    def ip(self) -> int:
-        """The instruction behind the call."""
-        return self.raw[5]
 
     @property
     def args(self) -> tuple[int, ...]:

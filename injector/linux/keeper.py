@@ -14,13 +14,16 @@ import select
 import signal
 import socket
 import struct
+import time
 from fcntl import ioctl
 from typing import NoReturn
 
 from injector.linux import pidfd as pidfds
+from injector.linux import procfs
 from injector.linux.seccomp import NOTIF_RECV
 
-_LISTENER, _PROCESS, _FAREWELL = b"L", b"P", b"Q"
+_LISTENER, _PROCESS, _FAREWELL, _PAUSE = b"L", b"P", b"Q", b"S"
+_LOOK = 0.05  # seconds between two looks at a stopped target
 
 
 class Keeper:
@@ -42,6 +45,15 @@ class Keeper:
     def watch_process(self, pidfd: int) -> None:
         """Hand over a copy of a process's pidfd."""
         socket.send_fds(self._socket, [_PROCESS], [pidfd])
+
+    def pause(self, target: int) -> None:
+        """Stop ourselves as `target` is stopped; the keeper wakes us when it goes on.
+
+        A shell continues both; a `kill -CONT` of the target alone must not leave
+        its calls without an answer.
+        """
+        self._socket.send(_PAUSE + struct.pack("=i", target))
+        os.kill(os.getpid(), signal.SIGSTOP)
 
     def dismiss(self) -> None:
         """Tell it that all is over, and reap it."""
@@ -89,17 +101,28 @@ def _wait(channel: socket.socket) -> None:
                 processes.discard(fd)
                 os.close(fd)
                 continue
-            word, fds, _, _ = socket.recv_fds(channel, 1, 1)
+            word, fds, _, _ = socket.recv_fds(channel, 5, 1)
             if word == _LISTENER:
                 listener = fds[0]
             elif word == _PROCESS:
                 processes.add(fds[0])
                 poll.register(fds[0], select.POLLIN)
+            elif word[:1] == _PAUSE:
+                _wake_with(struct.unpack("=i", word[1:])[0])
             elif word == _FAREWELL:
                 return
             else:
                 _kill(processes, listener)
                 return
+
+
+def _wake_with(target: int) -> None:
+    injector = os.getppid()
+    while procfs.state(injector) in ("T", "t", "R", "S", "D"):
+        if procfs.state(target) not in ("T", "t"):
+            os.kill(injector, signal.SIGCONT)
+            return
+        time.sleep(_LOOK)
 
 
 def _kill(processes: set[int], listener: int) -> None:

@@ -63,12 +63,14 @@ def find(command: str) -> str:
     return path
 
 
-def _child(path: str, argv: list[str], program: bytes, report: int) -> NoReturn:
+def _child(
+    path: str, argv: list[str], program: bytes, report: int, mask: set[signal.Signals]
+) -> NoReturn:
     try:
         # Python ignores these two; the target must not inherit that.
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         lowest = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
         os.close(lowest)
         os.write(report, _REPORT.pack(_LISTENER, lowest))
@@ -106,8 +108,13 @@ def _refused(number: int) -> InjectError:
     )
 
 
-def launch(argv: list[str], program: bytes) -> Launched:
+def launch(argv: list[str], program: bytes, mask: set[signal.Signals] | None = None) -> Launched:
     """Fork, filter and execute; return when the listener is ours.
+
+    Args:
+        argv: the command; its first word is looked up as a shell does.
+        program: BPF from `seccomp.build`, which must stop execve.
+        mask: the signals blocked in the target.
 
     Raises:
         InjectError: the command cannot be found or executed, or the kernel
@@ -117,7 +124,7 @@ def launch(argv: list[str], program: bytes) -> Launched:
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
-        _child(path, argv, program, write_end)
+        _child(path, argv, program, write_end, mask or set())
     os.close(write_end)
     pidfd = os.pidfd_open(pid)
     try:

@@ -18,7 +18,7 @@ from typing import Any
 from injector.linux import libc
 from injector.words.errors import InjectError
 from injector.words.subscription import Comparison, Op, Subscription
-from injector.words.syscalls import AARCH64, I386, X86_64, Arch
+from injector.words.syscalls import Arch, native
 
 SET_MODE_FILTER = 1
 NEW_LISTENER = 1 << 3
@@ -31,9 +31,12 @@ SYNC_WAKE_UP = 1  # Linux 6.6: wake the other side on this core
 FLAG_CONTINUE = 1
 
 _ACT_ALLOW = 0x7FFF0000
+_ACT_NOTIFY = 0x7FC00000
 _BPF_LD_W_ABS = 0x20
 _BPF_JMP_JEQ_K = 0x15
 _BPF_JMP_JA = 0x05
+_BPF_RET_K = 0x06
+_NUMBER_OFFSET = 0  # struct seccomp_data.nr
 _ARCH_OFFSET = 4  # struct seccomp_data.arch
 _INSTRUCTION = struct.Struct("=HBBI")
 
@@ -65,19 +68,11 @@ def _comparison(library: Any, test: Comparison) -> Any:
     return library.Arg(test.index, operators[test.op], test.value)
 
 
-def _export(library: Any, arch: Arch, subscriptions: Iterable[Subscription]) -> bytes:
-    names = {
-        X86_64.audit: library.Arch.X86_64,
-        I386.audit: library.Arch.X86,
-        AARCH64.audit: library.Arch.AARCH64,
-    }
+def _export(library: Any, subscriptions: Iterable[Subscription]) -> bytes:
+    """Return libseccomp's program for the machine's own architecture."""
     rules = library.SyscallFilter(library.ALLOW)
     # libseccomp's own default kills calls of any other architecture.
     rules.set_attr(library.Attr.ACT_BADARCH, library.ALLOW)
-    wanted = names[arch.audit]
-    if wanted != library.system_arch():
-        rules.add_arch(wanted)
-        rules.remove_arch(library.system_arch())
     for subscription in subscriptions:
         tests = [_comparison(library, test) for test in subscription.comparisons]
         rules.add_rule_exactly(library.NOTIFY, subscription.number, *tests)
@@ -87,6 +82,19 @@ def _export(library: Any, arch: Arch, subscriptions: Iterable[Subscription]) -> 
         return os.pread(memory, 1 << 20, 0)
     finally:
         os.close(memory)
+
+
+def _list(subscriptions: Iterable[Subscription]) -> bytes:
+    """Return a program for another architecture: number by number, tests left to the rules.
+
+    libseccomp takes all numbers as the native architecture's and translates them by
+    name; it refuses (EFAULT) what its table lacks, and has no number for i386's own.
+    """
+    program = _INSTRUCTION.pack(_BPF_LD_W_ABS, 0, 0, _NUMBER_OFFSET)
+    for number in sorted({subscription.number for subscription in subscriptions}):
+        program += _INSTRUCTION.pack(_BPF_JMP_JEQ_K, 0, 1, number)
+        program += _INSTRUCTION.pack(_BPF_RET_K, 0, 0, _ACT_NOTIFY)
+    return program + _INSTRUCTION.pack(_BPF_RET_K, 0, 0, _ACT_ALLOW)
 
 
 class _Descriptor:
@@ -103,8 +111,7 @@ def build(subscriptions: Mapping[Arch, Sequence[Subscription]]) -> bytes:
     """Return the BPF program that notifies about these calls and allows all others.
 
     One program per architecture, put behind one another with a jump on
-    seccomp_data.arch in front: libseccomp translates numbers between the
-    architectures of one filter through its own table, which lacks newer calls.
+    seccomp_data.arch in front.
 
     Raises:
         InjectError: libseccomp is missing or refuses the rules.
@@ -115,10 +122,10 @@ def build(subscriptions: Mapping[Arch, Sequence[Subscription]]) -> bytes:
         if not wanted:
             continue
         try:
-            part = _export(library, arch, wanted)
+            part = _export(library, wanted) if arch == native() else _list(wanted)
         except (OSError, ValueError) as error:
             raise InjectError(f"libseccomp refused the filter for {arch.name}: {error}") from error
-        rest = program or _INSTRUCTION.pack(0x06, 0, 0, _ACT_ALLOW)
+        rest = program or _INSTRUCTION.pack(_BPF_RET_K, 0, 0, _ACT_ALLOW)
         program = (
             _INSTRUCTION.pack(_BPF_LD_W_ABS, 0, 0, _ARCH_OFFSET)
             + _INSTRUCTION.pack(_BPF_JMP_JEQ_K, 1, 0, arch.audit)

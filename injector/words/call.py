@@ -24,9 +24,17 @@ class Address(NamedTuple):
 class Who(Protocol):
     """The task that makes a call: its lineage, and a place for the decider's own state."""
 
-    lineage: str
-    process_lineage: str
-    lanes: dict[str, Any]
+    @property
+    def lineage(self) -> str:
+        """Its path in the fork and clone tree."""
+
+    @property
+    def process_lineage(self) -> str:
+        """The lineage of its process's first task."""
+
+    @property
+    def lanes(self) -> dict[str, Any]:
+        """By syscall name; the decider's own."""
 
 
 class Call(Protocol):

@@ -12,6 +12,7 @@ import click
 from injector.faces.cli.check import check, schema
 from injector.faces.cli.doctor import doctor
 from injector.faces.cli.lists import list_
+from injector.faces.cli.run import run
 from injector.words.errors import InjectError, ScenarioError
 
 
@@ -21,6 +22,7 @@ def cli() -> None:
     """Make the system calls of an unmodified program fail on purpose."""
 
 
+cli.add_command(run)
 cli.add_command(check)
 cli.add_command(schema)
 cli.add_command(doctor)

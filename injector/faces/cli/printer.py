@@ -1,0 +1,127 @@
+"""What `inject run` says on stderr: the seed, the faults as they happen, the summary.
+
+Never writes to stdout: that is the target's.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from injector.rules.decide import Totals
+from injector.rules.scenario.values import probability_text
+from injector.session.session import Ended
+from injector.words.events import Control, Event, Injection, TaskStart
+from injector.words.model import Rule
+from injector.words.syscalls import signal_name
+
+
+def say(text: str) -> None:
+    """Write one line to stderr, whatever bytes the target's names hold."""
+    sys.stderr.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    sys.stderr.flush()
+
+
+class Printer:
+    """Turns events into lines."""
+
+    def __init__(self, *, faults: bool) -> None:
+        self._faults = faults
+        self._processes: set[int] = set()
+
+    def show(self, event: Event) -> None:
+        """Print an event, if it is one for people."""
+        match event:
+            case TaskStart(pid=pid):
+                self._processes.add(pid)
+            case Injection() if self._faults:
+                say(fault_line(event, many=len(self._processes) > 1))
+            case Control(what="timeout"):
+                say(f"inject: time is up: {event.detail}")
+            case _:
+                pass
+
+
+def fault_line(event: Injection, *, many: bool) -> str:
+    """Return an injection as strace prints one."""
+    who = f"[{event.pid} {event.process}] " if many else ""
+    call = f"{event.syscall}({event.args})"
+    faults = [word for word in event.fault.split(", ") if not word.startswith(("error", "retval"))]
+    also = "".join(f" ({word})" for word in faults)
+    return f"inject: {who}{call} = {event.result}{also} (INJECTED: {event.rule})"
+
+
+def ended_line(command: str, ended: Ended) -> str:
+    """Return how the target ended."""
+    if ended.signal is not None:
+        how = f"was killed by {signal_name(ended.signal)}"
+    else:
+        how = f"exited with status {ended.exit}"
+    late = " after its time was up" if ended.timed_out else ""
+    return f"inject: {command} {how}{late}, {ended.seconds:.2f} s"
+
+
+def nearest_miss(totals: Totals) -> str:
+    """Return why a rule never fired: what came nearest to it."""
+    rule = totals.rule
+    names = rule.match.syscalls_text or ", ".join(sorted(rule.match.syscalls))
+    if totals.seen == 0:
+        return f"{names} never seen{_kernel_tests(rule)}"
+    if totals.matched == 0:
+        key, count = max(totals.misses.items(), key=lambda item: item[1])
+        times = f"seen {totals.seen} time{'s' * (totals.seen != 1)}"
+        return f"{names} {times}, {_MISSED[key].format(count=count, text=_asked(rule, key))}"
+    if totals.due == 0:
+        return f"matched {totals.matched} times, never due{_schedule(rule)}"
+    chance = probability_text(rule.probability)
+    return f"due {totals.due} times, and the coin of {chance} never fell so"
+
+
+_MISSED = {
+    "during": "{count} of them by the dynamic loader (during: startup includes it)",
+    "args": "{count} of them with other arguments than {text}",
+    "fd": "{count} of them on other descriptors than {text}",
+    "thread": "{count} of them in threads other than {text}",
+    "process": "{count} of them in processes other than {text}",
+    "path": "{count} of them on files other than {text}, or unreadable ones",
+    "address": "{count} of them to addresses other than {text}",
+}
+
+
+def _asked(rule: Rule, key: str) -> str:
+    match = rule.match
+    texts = {
+        "args": ", ".join(f"{one.parameter}={one.text}" for one in match.args),
+        "fd": match.fd.text if match.fd else "",
+        "thread": str(match.thread or ""),
+        "process": str(match.process or ""),
+        "path": str(match.path or ""),
+        "address": ", ".join(one.text for one in match.address),
+    }
+    return texts.get(key, "")
+
+
+def _kernel_tests(rule: Rule) -> str:
+    return f" with {_asked(rule, 'args')}" if rule.match.args else ""
+
+
+def _schedule(rule: Rule) -> str:
+    if rule.limit == 0:
+        return ": its limit is 0"
+    if rule.when.first > 1:
+        return f": when is {rule.when}, counted per {rule.per}"
+    return ": outside of its time (after, until)" if rule.after or rule.until else ""
+
+
+def rule_table(all_totals: list[Totals]) -> list[str]:
+    """Return the table of the rules' counts, aligned."""
+    rows: list[tuple[str, ...]] = [("rule", "seen", "matched", "due", "fired", "expected")]
+    for totals in all_totals:
+        counts = (totals.seen, totals.matched, totals.due, totals.fired)
+        rows.append((totals.rule.name, *map(str, counts), f"{totals.expected:.4g}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    return [
+        "  "
+        + row[0].ljust(widths[0])
+        + "".join("  " + text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))
+        for row in rows
+    ]

@@ -1,0 +1,240 @@
+"""The heart: one target tree from its launch to its end.
+
+Asks the engine for stops, the decider for decisions, and yields what happened.
+Prints nothing and writes nothing: whoever iterates does, and an Injection is
+yielded before the target gets its answer, so that a journal knows of every
+fault the target has seen.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from injector.engines.base import Finished, TaskEnded, TaskStarted, Woken
+from injector.engines.call import StoppedCall
+from injector.engines.notify import NotifyEngine
+from injector.engines.words import arguments
+from injector.linux import libc, pidfd, procfs
+from injector.linux.doorbell import Doorbell
+from injector.linux.keeper import Keeper
+from injector.linux.signals import Signals
+from injector.rules.decide import Order, RulesDecider, Totals
+from injector.rules.scenario.values import duration_text
+from injector.words.events import Control, Event, Footer, Injection, TaskEnd, TaskStart
+from injector.words.syscalls import errno_message, signal_name
+
+GRACE = 2_000_000_000  # ns between the SIGTERM and the SIGKILL of a timeout
+_JOB_CONTROL = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the run ended: the first process's wait status, or that its time was up."""
+
+    status: int | None
+    timed_out: bool
+    seconds: float
+
+    @property
+    def exit(self) -> int | None:
+        """Exit status, None if a signal ended it."""
+        return None if self.status is None or self.status & 0x7F else self.status >> 8
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended it, None if it exited."""
+        return None if self.status is None else self.status & 0x7F or None
+
+
+def fault_words(order: Order) -> str:
+    """Return what is done to a call, in the words of a scenario."""
+    fault = order.rule.fault
+    parts = []
+    if order.delay:
+        parts.append(f"delay {duration_text(order.delay)}")
+    if fault.signal is not None:
+        parts.append(f"signal {signal_name(fault.signal)}")
+    if fault.kill:
+        parts.append("kill")
+    if fault.freeze:
+        parts.append("freeze")
+    if order.errno:
+        parts.append(f"error {order.errno}")
+    elif order.value is not None:
+        parts.append(f"retval {order.value}")
+    return ", ".join(parts)
+
+
+def result_words(order: Order) -> str:
+    """Return what the call reports, as strace shows it."""
+    if order.rule.fault.kill == "before":
+        return "? (killed)"
+    if order.errno:
+        return f"-1 {order.errno} ({errno_message(order.errno)})"
+    if order.value is not None:
+        return str(order.value)
+    return "made"
+
+
+class Session:
+    """One run under the notify engine."""
+
+    def __init__(
+        self,
+        engine: NotifyEngine,
+        decider: RulesDecider,
+        bell: Doorbell,
+        signals: Signals,
+        keeper: Keeper,
+        timeout: int | None = None,
+    ) -> None:
+        self.engine = engine
+        self.decider = decider
+        self.ended: Ended | None = None
+        self._keeper = keeper
+        self._signals = signals
+        self._pid = engine.launched.pid
+        self._status: int | None = None
+        self._timeout = timeout
+        self._timed_out = False
+        self._timer = libc.Timer()
+        bell.add(signals.fd)
+        bell.add(self._timer.fd)
+        if timeout is not None:
+            self._timer.set(time.monotonic_ns() + timeout)
+
+    def _now(self) -> float:
+        return round((time.monotonic_ns() - self.engine.started) / 1e9, 6)
+
+    def events(self) -> Iterator[Event]:
+        """Run the target to its end; yield what happens.
+
+        Raises:
+            InjectError: the target could not be executed.
+        """
+        following, pass_on = self.engine.next, self.engine.pass_on
+        decide = self.decider.decide
+        while True:
+            stop = following()
+            if type(stop) is StoppedCall:
+                order = decide(stop)
+                if order is None:
+                    pass_on(stop)
+                elif self.engine.valid(stop):
+                    yield self._injection(stop, order)
+                    self.engine.carry_out(stop, order)
+                continue
+            match stop:
+                case TaskStarted(task):
+                    name = procfs.comm(task.process.pid)
+                    yield TaskStart(self._now(), task.lineage, task.process.pid, task.tid, name)
+                case TaskEnded(task, status, _):
+                    ended = Ended(status, False, 0)
+                    number = ended.signal
+                    yield TaskEnd(
+                        self._now(),
+                        task.lineage,
+                        task.process.pid,
+                        task.tid,
+                        ended.exit,
+                        signal_name(number) if number else None,
+                    )
+                    self.decider.forget(task)
+                case Woken(fds):
+                    yield from self._woken(fds)
+                case Finished():
+                    yield self._footer()
+                    return
+                case StoppedCall():
+                    raise AssertionError("a StoppedCall was answered above")
+
+    def _injection(self, call: StoppedCall, order: Order) -> Injection:
+        paths = call.paths()
+        process = call.task.process
+        return Injection(
+            self._now(),
+            call.site,
+            order.rule.name,
+            process.pid,
+            call.task.tid,
+            procfs.comm(process.pid),
+            call.name,
+            arguments(call),
+            paths[0] if paths else "",
+            fault_words(order),
+            result_words(order),
+            order.occurrence,
+        )
+
+    def _woken(self, fds: tuple[int, ...]) -> Iterator[Event]:
+        for fd in fds:
+            if fd == self._signals.fd:
+                for number, by_terminal in self._signals.read():
+                    if number == signal.SIGCHLD:
+                        self._child_changed()
+                        continue
+                    yield Control(self._now(), "signal", number.name)
+                    # A call that is parked cannot be interrupted; let it go, so that the
+                    # target sees the signal now and not after its delay.
+                    self.engine.release()
+                    if not by_terminal:
+                        pidfd.send(self.engine.launched.pidfd, number)
+            elif fd == self._timer.fd:
+                self._timer.clear()
+                yield self._time_is_up()
+
+    def _time_is_up(self) -> Control:
+        self.engine.release()
+        if not self._timed_out:
+            self._timed_out = True
+            self._timer.set(time.monotonic_ns() + GRACE)
+            self._send_all(signal.SIGTERM)
+            return Control(self._now(), "timeout", "SIGTERM to every process")
+        self._send_all(signal.SIGKILL)
+        return Control(self._now(), "timeout", "SIGKILL to every process")
+
+    def _send_all(self, number: int) -> None:
+        for process in list(self.engine.kinship.processes.values()):
+            pidfd.send(process.pidfd, number)
+            if number != signal.SIGKILL:  # a stopped process would not see it
+                pidfd.send(process.pidfd, signal.SIGCONT)
+
+    def _child_changed(self) -> None:
+        if self._status is not None:
+            return
+        pid, status = os.waitpid(self._pid, os.WNOHANG | os.WUNTRACED)
+        if pid == 0:
+            return
+        if os.WIFSTOPPED(status):
+            if os.WSTOPSIG(status) in _JOB_CONTROL:
+                self._keeper.pause(self._pid)
+            return
+        self._status = status
+        process = self.engine.kinship.processes.get(self._pid)
+        if process is not None:
+            process.exit_code = status
+
+    def _footer(self) -> Footer:
+        if self._status is None:
+            self._status = os.waitpid(self._pid, 0)[1]
+        ended = Ended(self._status, self._timed_out, self._now())
+        self.ended = ended
+        outcome = "timeout" if ended.timed_out else "signal" if ended.signal else "exit"
+        number = ended.signal
+        return Footer(
+            ended.seconds,
+            outcome,
+            ended.exit,
+            signal_name(number) if number else None,
+            tuple(_counts(totals) for totals in self.decider.totals()),
+        )
+
+
+def _counts(totals: Totals) -> dict[str, object]:
+    fields = asdict(totals)
+    fields["rule"] = totals.rule.name
+    return fields
