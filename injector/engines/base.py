@@ -7,6 +7,15 @@ from typing import TypeAlias
 
 from injector.engines.call import StoppedCall
 from injector.engines.tasks import Task
+from injector.rules.decide import Order
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A call that waits for the fault that was decided for it."""
+
+    call: StoppedCall
+    order: Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +49,4 @@ class Finished:
     """The last task of the target is gone."""
 
 
-Stop: TypeAlias = StoppedCall | TaskStarted | TaskEnded | Woken | Finished
+Stop: TypeAlias = Ordered | TaskStarted | TaskEnded | Woken | Finished

@@ -75,36 +75,23 @@ def shape(name: str, arch: Arch) -> Shape:
 class StoppedCall:
     """One call at its stop, of either engine."""
 
-    __slots__ = ("arch", "cookie", "name", "raw", "role", "started", "task")
+    __slots__ = ("arch", "by_loader", "name", "raw", "role", "started", "task")
 
-    def __init__(
-        self,
-        cookie: int,
-        task: Task,
-        name: str,
-        role: int,
-        arch: Arch,
-        raw: tuple[int, ...],
-        started: int,
-    ) -> None:
-        self.cookie = cookie
-        self.task = task
-        self.name = name
-        self.role = role
-        self.arch = arch
-        self.raw = raw
+    arch: Arch
+    by_loader: bool
+    name: str
+    raw: tuple[int, ...]
+    role: int
+    task: Task
+
+    def __init__(self, started: int) -> None:
+        # The engine fills in the rest, one object for all calls that nobody keeps.
         self.started = started
 
     @property
     def args(self) -> tuple[int, ...]:
         """The six argument registers, unsigned."""
         return self.raw[6:]
-
-    @property
-    def by_loader(self) -> bool:
-        """Whether the instruction lies in the dynamic loader's mapping."""
-        image = self.task.process.image
-        return image.loader_start <= self.raw[5] < image.loader_end
 
     @property
     def site(self) -> str:

@@ -2,8 +2,7 @@
 
 Stops the calls a filter names, learns of tasks from the few lifecycle calls that
 are always in the filter, parks delayed calls, carries out orders. It decides
-nothing and prints nothing. `next` up to the return of a StoppedCall is the hot
-path: keep it short.
+nothing and prints nothing. `next` is the hot path: keep it short.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ import select
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from injector.engines.base import Finished, Stop, TaskEnded, TaskStarted, Woken
+from injector.engines.base import Finished, Ordered, Stop, TaskEnded, TaskStarted, Woken
 from injector.engines.call import StoppedCall
 from injector.engines.kinship import Kinship
 from injector.engines.tasks import Process, Task
@@ -73,7 +72,6 @@ class NotifyEngine:
         self.kinship = Kinship()
         self.started = time.monotonic_ns()
         self._listener = Listener(launched.listener)
-        self._receive = self._listener.receive
         self._tasks = self.kinship.tasks
         self._bell = bell
         self._keeper = keeper
@@ -95,54 +93,67 @@ class NotifyEngine:
         bell.add(launched.listener, 0)
         bell.add(self._timer.fd)
 
-    def next(self) -> Stop:
-        """Wait for the next stop. A StoppedCall must be answered by pass_on or carry_out.
+    def next(self, decide: Callable[[StoppedCall], Order | None]) -> Stop:
+        """Let calls pass until one is decided otherwise or something else happens.
+
+        A returned Ordered must be answered by `carry_out`. This is the hot path.
 
         Raises:
             InjectError: the target could not be executed.
         """
+        bell, tasks, table, stops = self._bell, self._tasks, self._table, self._stops
+        receive, proceed = self._listener.receive, self._listener.proceed
+        call = StoppedCall(self.started)
         while True:
-            if self._stops:
-                return self._stops.popleft()
-            if self._bell.rung:
+            if stops:
+                return stops.popleft()
+            if bell.rung:
                 self._look_around()
                 continue
             try:
-                raw = self._receive()
+                raw = receive()
             except InterruptedError:
                 continue
             except FileNotFoundError:  # that task died, or the last one did
                 if self._all_gone():
                     self._wind_up()
                 continue
-            task = self._tasks.get(raw[1])
-            name, role, arch = self._table[raw[4]][raw[3]]
-            if task is None or role or task.restarting or task.process.execing:
+            name, role, call.arch = table[raw[4]][raw[3]]
+            task = tasks.get(raw[1])
+            if role or task is None or task.restarting or task.process.execing:
                 task = self._unusual(raw, role, task)
                 if task is None:
                     continue
             if role != _SIGRETURN:
                 task.last_plain = raw
-            calls = task.calls
-            calls[name] = calls.get(name, 0) + 1
-            call = StoppedCall(raw[0], task, name, role, arch, raw, self.started)
-            if self._stops:  # tasks that this call made known come first
-                self._stops.append(call)
-                continue
-            return call
+            try:
+                task.calls[name] += 1
+            except KeyError:
+                task.calls[name] = 1
+            image = task.process.image
+            call.task, call.name, call.role, call.raw = task, name, role, raw
+            call.by_loader = image.loader_start <= raw[5] < image.loader_end
+            order = decide(call)
+            if order is not None:
+                stops.append(Ordered(call, order))  # behind the tasks it made known
+                call = StoppedCall(self.started)
+            elif role:
+                self._pass_on(call)
+                call = StoppedCall(self.started)  # a creation may be kept waiting
+            elif not proceed(raw[0]):
+                self._undelivered(call, None)
 
     # -- answers ---------------------------------------------------------------
 
-    def pass_on(self, call: StoppedCall) -> None:
-        """Let the call be made."""
+    def _pass_on(self, call: StoppedCall) -> None:
         if call.role and not self._before_passing(call):
             return
-        if not self._listener.proceed(call.cookie):
+        if not self._listener.proceed(call.raw[0]):
             self._undelivered(call, None)
 
     def valid(self, call: StoppedCall) -> bool:
         """Return whether the task still waits for its answer."""
-        return self._listener.valid(call.cookie)
+        return self._listener.valid(call.raw[0])
 
     def carry_out(self, call: StoppedCall, order: Order) -> None:
         """Do what was ordered, after its delay if it has one; other tasks go on meanwhile."""
@@ -167,10 +178,10 @@ class NotifyEngine:
             pidfd.send(process.pidfd, signal.SIGSTOP)
         if order.error or order.value is not None:
             answer = (order.value or 0, order.error)
-            if not self._listener.reply(call.cookie, *answer):
+            if not self._listener.reply(call.raw[0], *answer):
                 self._undelivered(call, answer)
         else:
-            self.pass_on(call)
+            self._pass_on(call)
 
     def release(self) -> None:
         """Answer every delayed call now: somebody asked the target to end."""
@@ -292,7 +303,7 @@ class NotifyEngine:
         waiting, self._creating = self._creating, []
         for since, call in waiting:
             if self._create(call, since):
-                self._listener.proceed(call.cookie)
+                self._listener.proceed(call.raw[0])
 
     def _after_exec(self, process: Process, task: Task) -> Task:
         executing = process.execing

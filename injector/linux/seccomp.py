@@ -160,9 +160,8 @@ class Listener:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._in = bytearray(80)
         self._zero = bytes(80)  # RECV refuses a buffer that is not zeroed (EINVAL)
-        self._unpack = struct.Struct("=QIIiIQ6Q").unpack_from
+        self._unpack = struct.Struct("=QIIiIQ6Q").unpack
         self._continue = bytearray(struct.pack("=QqiI", 0, 0, 0, FLAG_CONTINUE))
         self._continue_id = memoryview(self._continue).cast("Q")
         self._reply = struct.Struct("=QqiI")
@@ -182,9 +181,8 @@ class Listener:
             InterruptedError: a signal came first.
             FileNotFoundError: the task died meanwhile, or the last one is gone.
         """
-        self._in[:] = self._zero
-        ioctl(self.fd, NOTIF_RECV, self._in, True)
-        return self._unpack(self._in)
+        # Given immutable bytes, ioctl copies them and returns what the kernel wrote.
+        return self._unpack(ioctl(self.fd, NOTIF_RECV, self._zero))
 
     def proceed(self, cookie: int) -> bool:
         """Let the call be made. Return False if nobody waits for it any more."""

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from injector.rules.match import Test, compile_match
 from injector.words.call import Call, Who
-from injector.words.model import Delay, Fail, Return, Rule, Scenario
+from injector.words.model import EVERY, Delay, Fail, Return, Rule, Scenario
 from injector.words.syscalls import errno_number
 
 
@@ -48,6 +48,7 @@ class State:
     """A rule while it runs: compiled tests, live settings, totals of what it saw."""
 
     __slots__ = (
+        "always",
         "draws",
         "enabled",
         "folded",
@@ -56,9 +57,9 @@ class State:
         "misses",
         "probability",
         "rule",
+        "shielded",
         "tests",
         "timed",
-        "when_all",
     )
 
     def __init__(self, rule: Rule, index: int) -> None:
@@ -68,10 +69,21 @@ class State:
         self.probability = rule.probability
         self.tests: tuple[Test, ...] = compile_match(rule.match)
         self.timed = rule.after is not None or rule.until is not None
-        self.when_all = rule.when.first == 1 and rule.when.last is None and rule.when.step == 1
+        self.shielded = not rule.match.startup
         self.lanes: dict[str, Lane] = {}
         self.folded = [0, 0, 0, 0]  # seen, matched, due, fired of tasks that are gone
         self.misses: dict[str, int] = {}
+        self.always = False
+        self.update()
+
+    def update(self) -> None:
+        """Work out again, after a change, whether every matching call is due."""
+        rule = self.rule
+        self.always = self.enabled and rule.when == EVERY and rule.limit is None and not self.timed
+
+    def missed(self, key: str) -> None:
+        """Count a call that this word of the scenario turned away."""
+        self.misses[key] = self.misses.get(key, 0) + 1
 
 
 class Lane:
@@ -160,14 +172,17 @@ class RulesDecider:
         for lane in lanes:
             state = lane.state
             lane.seen += 1
-            for test in state.tests:
-                if not test.holds(call):
-                    state.misses[test.key] = state.misses.get(test.key, 0) + 1
+            if call.by_loader and state.shielded:
+                state.missed("during")
+                continue
+            for key, holds, _ in state.tests:
+                if not holds(call):
+                    state.missed(key)
                     break
             else:
                 lane.matched += 1
                 hit = lane.draw() < state.probability
-                if self._due(state, lane, call):
+                if state.always or self._due(state, lane, call):
                     lane.due += 1
                     if hit:
                         lane.hits += 1
@@ -180,7 +195,7 @@ class RulesDecider:
         rule = state.rule
         if not state.enabled:
             return False
-        if not state.when_all and not rule.when.includes(lane.matched):
+        if not rule.when.includes(lane.matched):
             return False
         if rule.limit is not None and lane.hits >= rule.limit:
             return False

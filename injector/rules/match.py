@@ -121,15 +121,12 @@ def _globs(read: Callable[[Call], tuple[str, ...]], globs: Globs) -> Predicate:
     return holds
 
 
-def _outside_loader(call: Call) -> bool:
-    return not call.by_loader
-
-
 def compile_match(match: Match) -> tuple[Test, ...]:
-    """Return the tests of a Match, all of which must hold; the syscall is tested before."""
+    """Return the tests of a Match, all of which must hold.
+
+    The syscall and the start-up shield are the caller's: they cost no look at the target.
+    """
     tests: list[Test] = []
-    if not match.startup:
-        tests.append(Test("during", _outside_loader, "after start-up"))
     for pattern in match.args:
         tests.append(Test("args", _argument(pattern), pattern.text))
     if match.fd is not None:

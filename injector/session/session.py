@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from injector.engines.base import Finished, TaskEnded, TaskStarted, Woken
+from injector.engines.base import Finished, Ordered, TaskEnded, TaskStarted, Woken
 from injector.engines.call import StoppedCall
 from injector.engines.notify import NotifyEngine
 from injector.engines.words import arguments
@@ -116,19 +116,13 @@ class Session:
         Raises:
             InjectError: the target could not be executed.
         """
-        following, pass_on = self.engine.next, self.engine.pass_on
         decide = self.decider.decide
         while True:
-            stop = following()
-            if type(stop) is StoppedCall:
-                order = decide(stop)
-                if order is None:
-                    pass_on(stop)
-                elif self.engine.valid(stop):
-                    yield self._injection(stop, order)
-                    self.engine.carry_out(stop, order)
-                continue
-            match stop:
+            match self.engine.next(decide):
+                case Ordered(call, order):
+                    if self.engine.valid(call):
+                        yield self._injection(call, order)
+                        self.engine.carry_out(call, order)
                 case TaskStarted(task):
                     name = procfs.comm(task.process.pid)
                     yield TaskStart(self._now(), task.lineage, task.process.pid, task.tid, name)
@@ -149,8 +143,6 @@ class Session:
                 case Finished():
                     yield self._footer()
                     return
-                case StoppedCall():
-                    raise AssertionError("a StoppedCall was answered above")
 
     def _injection(self, call: StoppedCall, order: Order) -> Injection:
         paths = call.paths()
