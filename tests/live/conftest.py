@@ -1,0 +1,31 @@
+"""Victims: small C programs that check for themselves what they see, compiled once."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+VICTIMS = Path(__file__).parent / "victims"
+Victim = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Victim:
+    """Return a function: name of a source in victims/ (and compiler flags) -> program's path."""
+    folder = tmp_path_factory.mktemp("victims")
+    made: dict[tuple[str, ...], str] = {}
+
+    def build(name: str, *flags: str) -> str:
+        key = (name, *flags)
+        if key not in made:
+            program = folder / "-".join((name, *(flag.strip("-") for flag in flags)))
+            source = VICTIMS / f"{name}.c"
+            command = ["gcc", "-O1", "-Wall", "-Werror", "-pthread", *flags]
+            subprocess.run([*command, "-o", program, source], check=True, timeout=60)
+            made[key] = str(program)
+        return made[key]
+
+    return build
