@@ -253,9 +253,13 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Warning:
-    """Something in a scenario that is allowed, yet likely not what is wanted."""
+    """Something in a scenario that is allowed, yet likely not what is wanted.
+
+    `hint` marks advice that only a check shows: a run need not repeat it.
+    """
 
     message: str
     rule: str = ""
     line: int = 0
     column: int = 0
+    hint: bool = False

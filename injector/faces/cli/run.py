@@ -118,7 +118,8 @@ def run(
         what = checked.name or "rules of the command line"
         say(f"inject: seed {seed} ({origin}), engine notify, {what} ({_count(checked)})")
         for warning in lint(checked):
-            say(f"inject: warning: {warning.rule}: {warning.message}")
+            if not warning.hint:
+                say(f"inject: warning: {warning.rule}: {warning.message}")
     header = Header(
         tuple(command),
         {"text": checked.text, "rules": [rule.text for rule in checked.rules]},

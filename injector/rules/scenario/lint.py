@@ -80,14 +80,14 @@ def lint(scenario: Scenario) -> tuple[Warning, ...]:
         named = frozenset(_named(rule.match))
         for check in _CHECKS:
             found.extend(_warn(rule, message) for message in check(rule, here, named))
-        found.extend(_warn(rule, message) for message in _twins(named, everyone))
+        found.extend(_warn(rule, m, hint=True) for m in _twins(named, everyone))
         found.extend(_warn(rule, m) for m in _shadowed(rule, scenario.rules[:position]))
     return tuple(found)
 
 
-def _warn(rule: Rule, message: str) -> Warning:
+def _warn(rule: Rule, message: str, *, hint: bool = False) -> Warning:
     line, column = rule.place
-    return Warning(message, rule.name, line, column)
+    return Warning(message, rule.name, line, column, hint)
 
 
 def _here(calls: frozenset[str]) -> tuple[str, ...]:
