@@ -38,6 +38,14 @@ class TaskEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class BlindSpot:
+    """The target begins to use something that does its work without system calls."""
+
+    what: str
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
 class Woken:
     """Descriptors of the session's own are ready."""
 
@@ -49,4 +57,4 @@ class Finished:
     """The last task of the target is gone."""
 
 
-Stop: TypeAlias = Ordered | TaskStarted | TaskEnded | Woken | Finished
+Stop: TypeAlias = Ordered | TaskStarted | TaskEnded | BlindSpot | Woken | Finished

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
-from injector.engines.base import Finished, Ordered, Stop, TaskEnded, TaskStarted, Woken
+from injector.engines.base import BlindSpot, Finished, Ordered, Stop, TaskEnded, TaskStarted, Woken
 from injector.engines.call import StoppedCall
 from injector.engines.kinship import Kinship
 from injector.engines.tasks import Process, Task
@@ -44,6 +44,7 @@ class Role(enum.IntEnum):
     EXIT = 3
     EXIT_GROUP = 4
     SIGRETURN = 5
+    RING = 6
 
 
 _SIGRETURN = 5
@@ -58,8 +59,9 @@ ROLES: Mapping[str, Role] = {
     "exit": Role.EXIT,
     "exit_group": Role.EXIT_GROUP,
     "rt_sigreturn": Role.SIGRETURN,
+    "io_uring_setup": Role.RING,
 }
-"""The calls that are in every filter: all rare, and each tells of a task."""
+"""The calls that are in every filter: all rare, each tells of a task or of a blind spot."""
 
 
 class NotifyEngine:
@@ -275,6 +277,8 @@ class NotifyEngine:
                 task.process.exit_code = (call.args[0] & 0xFF) << 8
             case Role.SIGRETURN:
                 self._after_signal(call)
+            case Role.RING:
+                self._stops.append(BlindSpot("io_uring", task))
         return True
 
     def _create(self, call: StoppedCall, since: int) -> bool:

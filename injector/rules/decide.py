@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from injector.rules.match import Test, compile_match
+from injector.rules.match import Test, compile_match, example
 from injector.words.call import Call, Who
 from injector.words.model import EVERY, Delay, Fail, Return, Rule, Scenario
 from injector.words.syscalls import errno_number
@@ -51,6 +51,7 @@ class State:
         "always",
         "draws",
         "enabled",
+        "examples",
         "folded",
         "index",
         "lanes",
@@ -73,6 +74,7 @@ class State:
         self.lanes: dict[str, Lane] = {}
         self.folded = [0, 0, 0, 0]  # seen, matched, due, fired of tasks that are gone
         self.misses: dict[str, int] = {}
+        self.examples: dict[str, str] = {}
         self.always = False
         self.update()
 
@@ -81,9 +83,13 @@ class State:
         rule = self.rule
         self.always = self.enabled and rule.when == EVERY and rule.limit is None and not self.timed
 
-    def missed(self, key: str) -> None:
-        """Count a call that this word of the scenario turned away."""
-        self.misses[key] = self.misses.get(key, 0) + 1
+    def missed(self, key: str, call: Call) -> None:
+        """Count a call that this word of the scenario turned away; keep the first as example."""
+        try:
+            self.misses[key] += 1
+        except KeyError:
+            self.misses[key] = 1
+            self.examples[key] = example(key, call)
 
 
 class Lane:
@@ -105,7 +111,11 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a rule saw over the whole run; `expected` is due times probability."""
+    """What a rule saw over the whole run; `expected` is due times probability.
+
+    `misses` counts by the scenario's key what turned calls away, `examples` has what
+    the first of them was instead: "" if it could not be read.
+    """
 
     rule: Rule
     seen: int
@@ -114,6 +124,7 @@ class Totals:
     fired: int
     expected: float
     misses: dict[str, int]
+    examples: dict[str, str]
 
 
 def coin(seed: int, rule: str, scope: str) -> Callable[[], float]:
@@ -173,11 +184,11 @@ class RulesDecider:
             state = lane.state
             lane.seen += 1
             if call.by_loader and state.shielded:
-                state.missed("during")
+                state.missed("during", call)
                 continue
             for key, holds, _ in state.tests:
                 if not holds(call):
-                    state.missed(key)
+                    state.missed(key, call)
                     break
             else:
                 lane.matched += 1
@@ -257,4 +268,13 @@ class RulesDecider:
                 lane.add_to(counts)
             seen, matched, due, fired = counts
             expected = due * state.probability
-            yield Totals(state.rule, seen, matched, due, fired, expected, dict(state.misses))
+            yield Totals(
+                state.rule,
+                seen,
+                matched,
+                due,
+                fired,
+                expected,
+                dict(state.misses),
+                dict(state.examples),
+            )

@@ -121,6 +121,24 @@ def _globs(read: Callable[[Call], tuple[str, ...]], globs: Globs) -> Predicate:
     return holds
 
 
+def example(key: str, call: Call) -> str:
+    """Return what a call that one word of a scenario turned away had in its place."""
+    match key:
+        case "path":
+            return ", ".join(call.paths())
+        case "process":
+            return call.process_names()[0]
+        case "thread":
+            return call.thread_name()
+        case "fd":
+            return ", ".join(f"{fd} ({call.fd_kind(fd) or 'not open'})" for fd in call.fds())
+        case "address":
+            ends = call.addresses()
+            return ", ".join(end.unix or f"{end.host}:{end.port}" for end in ends)
+        case _:
+            return ""
+
+
 def compile_match(match: Match) -> tuple[Test, ...]:
     """Return the tests of a Match, all of which must hold.
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from injector.words.model import Masked, Range, Rule
+from injector.words.model import FdSet, Masked, Range, Rule
 from injector.words.subscription import Comparison, Op, Subscription
-from injector.words.syscalls import Arch, signature
+from injector.words.syscalls import Arch, Kind, signature
 
 _FULL = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -44,7 +44,19 @@ def _comparisons(rule: Rule, name: str, arch: Arch) -> tuple[Comparison, ...]:
                 case _:
                     continue
             made.setdefault(index, comparison)
+    fd = _one_fd(rule)
+    places = [i for i, one in enumerate(found.parameters) if one.kind in (Kind.FD, Kind.DIRFD)]
+    if fd is not None and len(places) == 1:
+        made.setdefault(places[0], Comparison(places[0], Op.MASKED_EQ, fd, 0xFFFF_FFFF))
     return tuple(made.values())
+
+
+def _one_fd(rule: Rule) -> int | None:
+    match rule.match.fd:
+        case FdSet((Range(low, high),), kinds) if low == high and not kinds:
+            return None if low is None else low & 0xFFFF_FFFF
+        case _:
+            return None
 
 
 def subscriptions(

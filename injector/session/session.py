@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from injector.engines.base import Finished, Ordered, TaskEnded, TaskStarted, Woken
+from injector.engines.base import BlindSpot, Finished, Ordered, TaskEnded, TaskStarted, Woken
 from injector.engines.call import StoppedCall
 from injector.engines.notify import NotifyEngine
 from injector.engines.words import arguments
@@ -138,6 +138,8 @@ class Session:
                         signal_name(number) if number else None,
                     )
                     self.decider.forget(task)
+                case BlindSpot(what, task):
+                    yield Control(self._now(), "blind-spot", f"{what} by {task.lineage}")
                 case Woken(fds):
                     yield from self._woken(fds)
                 case Finished():

@@ -24,8 +24,9 @@ def say(text: str) -> None:
 class Printer:
     """Turns events into lines."""
 
-    def __init__(self, *, faults: bool) -> None:
+    def __init__(self, *, faults: bool, quiet: bool = False) -> None:
         self._faults = faults
+        self._warned = quiet
         self._processes: set[int] = set()
 
     def show(self, event: Event) -> None:
@@ -37,6 +38,12 @@ class Printer:
                 say(fault_line(event, many=len(self._processes) > 1))
             case Control(what="timeout"):
                 say(f"inject: time is up: {event.detail}")
+            case Control(what="blind-spot") if not self._warned:
+                self._warned = True
+                say(
+                    "inject: warning: the target uses io_uring: reads and writes that no rule sees; "
+                    "-e io_uring_setup:error=ENOSYS makes most programs do without"
+                )
             case _:
                 pass
 
@@ -67,23 +74,33 @@ def nearest_miss(totals: Totals) -> str:
     if totals.seen == 0:
         return f"{names} never seen{_kernel_tests(rule)}"
     if totals.matched == 0:
-        key, count = max(totals.misses.items(), key=lambda item: item[1])
-        times = f"seen {totals.seen} time{'s' * (totals.seen != 1)}"
-        return f"{names} {times}, {_MISSED[key].format(count=count, text=_asked(rule, key))}"
+        # The tests are made in this order, so the last of them came nearest.
+        key = max(totals.misses, key=list(_MISSED).index)
+        count = totals.misses[key]
+        what = _MISSED[key].format(text=_asked(rule, key))
+        first = totals.examples.get(key, "")
+        if key in ("path", "address") and not first:
+            first = "one that could not be read"
+        such = f", the first was {first}" if first else ""
+        return f"{names} seen {_times(totals.seen)}, {_times(count)} {what}{such}"
     if totals.due == 0:
-        return f"matched {totals.matched} times, never due{_schedule(rule)}"
+        return f"matched {_times(totals.matched)}, never due{_schedule(rule)}"
     chance = probability_text(rule.probability)
-    return f"due {totals.due} times, and the coin of {chance} never fell so"
+    return f"due {_times(totals.due)}, and the coin of {chance} never fell so"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 _MISSED = {
-    "during": "{count} of them by the dynamic loader (during: startup includes it)",
-    "args": "{count} of them with other arguments than {text}",
-    "fd": "{count} of them on other descriptors than {text}",
-    "thread": "{count} of them in threads other than {text}",
-    "process": "{count} of them in processes other than {text}",
-    "path": "{count} of them on files other than {text}, or unreadable ones",
-    "address": "{count} of them to addresses other than {text}",
+    "during": "by the dynamic loader (during: startup includes it)",
+    "args": "with other arguments than {text}",
+    "fd": "on other descriptors than {text}",
+    "thread": "in threads other than {text}",
+    "process": "in processes other than {text}",
+    "path": "on files other than {text}",
+    "address": "to addresses other than {text}",
 }
 
 

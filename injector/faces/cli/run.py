@@ -133,7 +133,7 @@ def run(
     if writer is not None:
         writer.write(header)
     decider = RulesDecider(checked, seed)
-    printer = Printer(faults=not quiet and sys.stderr.isatty())
+    printer = Printer(faults=not quiet and sys.stderr.isatty(), quiet=quiet)
     ended = _supervise(command, decider, checked, _watched(watch), limit, printer, writer, quiet)
     totals = list(decider.totals())
     if not quiet:
