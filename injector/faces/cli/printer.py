@@ -41,7 +41,7 @@ class Printer:
             case Control(what="blind-spot") if not self._warned:
                 self._warned = True
                 say(
-                    "inject: warning: the target uses io_uring: reads and writes that no rule sees; "
+                    "inject: warning: the target uses io_uring, whose I/O no rule sees; "
                     "-e io_uring_setup:error=ENOSYS makes most programs do without"
                 )
             case _:
