@@ -14,6 +14,8 @@ import os
 from injector.engines.tasks import Creation, Process, Task
 from injector.linux import procfs
 
+_MANY = 4096  # departed tasks, before those that are reaped are looked for
+
 
 class Kinship:
     """All live tasks and processes of the target."""
@@ -23,6 +25,8 @@ class Kinship:
         self.processes: dict[int, Process] = {}
         self._orphans: list[Creation] = []
         self._strays = 0
+        # Tasks that ended stay visible in /proc until they are reaped; not new ones.
+        self._departed: set[int] = set()
         self.fresh: list[Task] = []  # recorded since the engine last looked
 
     def adopt_first(self, pid: int, pidfd: int) -> Task:
@@ -38,6 +42,7 @@ class Kinship:
         task = Task(tid, process, lineage)
         process.tasks[tid] = task
         self.tasks[tid] = task
+        self._departed.discard(tid)
         self.fresh.append(task)
         return task
 
@@ -109,7 +114,7 @@ class Kinship:
             found = procfs.threads(process.pid)
         else:
             found = procfs.children(process.pid, creation.parent.tid) or []
-        return [tid for tid in found if tid not in self.tasks]
+        return [tid for tid in found if tid not in self.tasks and tid not in self._departed]
 
     def _adopt(self, tid: int, process: Process, creation: Creation) -> None:
         if creation.thread:
@@ -127,15 +132,21 @@ class Kinship:
 
     def thread_gone(self, task: Task) -> None:
         """Forget a thread that has made its exit(2)."""
-        self.tasks.pop(task.tid, None)
+        self._depart(task)
         task.process.tasks.pop(task.tid, None)
+
+    def _depart(self, task: Task) -> None:
+        self.tasks.pop(task.tid, None)
+        self._departed.add(task.tid)
+        if len(self._departed) > _MANY:
+            self._departed = {tid for tid in self._departed if procfs.ids(tid) is not None}
 
     def process_gone(self, process: Process) -> list[Task]:
         """Forget a process that ended; return the tasks that ended with it."""
         self._orphans += [creation for creation in process.pending if not creation.thread]
         tasks = list(process.tasks.values())
         for task in tasks:
-            self.tasks.pop(task.tid, None)
+            self._depart(task)
         self.processes.pop(process.pid, None)
         process.forget_memory()
         os.close(process.pidfd)

@@ -62,6 +62,10 @@ class Keeper:
         except OSError as error:  # it was killed by somebody
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
                 raise
+        self.abandon()
+
+    def abandon(self) -> None:
+        """End what is left of the target: without the farewell the keeper takes us for dead."""
         self._socket.close()
         os.waitpid(self.pid, 0)
 

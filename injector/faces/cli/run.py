@@ -186,8 +186,12 @@ def _supervise(
                 writer.write(event)
             printer.show(event)
         bell.close()
-    finally:
+    except BaseException:
+        keeper.abandon()
+        raise
+    else:
         keeper.dismiss()
+    finally:
         signals.close()
         if writer is not None:
             writer.close()
