@@ -1,28 +1,46 @@
-PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-DEBIAN := gcc libc6-dev libseccomp2 strace util-linux python3-venv
+# What the tests need of Debian or Ubuntu; installed by `make test` when root.
+DEBIAN := gcc libc6-dev gcc-multilib libseccomp2 strace util-linux procps python3-venv \
+  sqlite3 redis-server redis-tools nginx-light curl git openssl tar gzip ripgrep rclone
 
-.PHONY: help test check system
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test check bench schema system
 
 help: ## Say what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
 
 $(BIN)/inject: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
+	@echo "making the environment in .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-system:
-	@missing=$$(for p in $(DEBIAN); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
-	if [ -n "$$missing" ]; then \
-	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -yq --no-install-recommends $$missing; \
-	  else echo "install what the tests need: sudo apt-get install" $$missing; exit 1; fi; fi
+demo: $(BIN)/inject ## Install, inject a fault into a real program, show what happened
+	@sh tools/demo.sh
 
-test: system $(BIN)/inject ## Install what the tests need and run them all
+system:
+	@missing=$$(for p in $(DEBIAN); do \
+	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -z "$$missing" ]; then exit 0; \
+	elif [ "$$(id -u)" = 0 ]; then \
+	    echo "installing" $$missing; \
+	    apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+	        apt-get install -yqq --no-install-recommends $$missing > /dev/null; \
+	else \
+	    echo "The tests need these packages: sudo apt-get install" $$missing; exit 1; fi
+
+test: system $(BIN)/inject ## Install what the tests need, run them all
 	$(BIN)/pytest
 
 check: $(BIN)/inject ## Lint and types
-	$(BIN)/ruff check injector tools tests
-	$(BIN)/ruff format --check injector tools tests
+	$(BIN)/ruff check injector tests tools bench
+	$(BIN)/ruff format --check injector tests tools bench
 	$(BIN)/mypy
+
+bench: $(BIN)/inject ## Measure our cost beside strace's and bare C's
+	$(BIN)/python bench/run.py
+
+schema: $(BIN)/inject ## Write the JSON Schema that editors use for scenarios
+	$(BIN)/inject schema > scenarios/scenario.schema.json

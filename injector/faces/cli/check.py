@@ -9,6 +9,7 @@ import json
 
 import click
 
+from injector.faces.cli.completion import scenarios
 from injector.rules.scenario.lint import explain, lint
 from injector.rules.scenario.load import load_scenario
 from injector.rules.scenario.oneline import parse_rules
@@ -36,7 +37,7 @@ def gather(spec: str | None, expressions: tuple[str, ...]) -> Scenario:
     "  inject check -e 'openat,socket:error=EMFILE:probability=1%'\n"
     "  inject check -e 'inject=write:error=ENOSPC:when=3+'"
 )
-@click.argument("scenario", required=False)
+@click.argument("scenario", required=False, shell_complete=scenarios)
 @click.option(
     "-e",
     "expressions",

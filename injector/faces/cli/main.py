@@ -10,6 +10,7 @@ import sys
 import click
 
 from injector.faces.cli.check import check, schema
+from injector.faces.cli.completion import completion
 from injector.faces.cli.doctor import doctor
 from injector.faces.cli.lists import list_
 from injector.faces.cli.run import run
@@ -26,6 +27,7 @@ cli.add_command(run)
 cli.add_command(check)
 cli.add_command(schema)
 cli.add_command(doctor)
+cli.add_command(completion)
 cli.add_command(list_, "list")
 
 

@@ -15,6 +15,7 @@ import click
 from injector.engines.able import require_notify
 from injector.engines.notify import ROLES, NotifyEngine
 from injector.faces.cli.check import gather
+from injector.faces.cli.completion import scenarios
 from injector.faces.cli.printer import (
     Printer,
     ended_line,
@@ -66,7 +67,7 @@ class WithCommand(click.Command):
     "  inject run fd-exhaustion --seed 7 -- curl -s http://localhost/\n"
     "  inject run -e 'write:fd=1:delay=10ms..50ms' --journal run.jsonl -- seq 3",
 )
-@click.argument("scenario", required=False)
+@click.argument("scenario", required=False, shell_complete=scenarios)
 @click.option("-e", "expressions", metavar="RULE", multiple=True, help="A rule in one line.")
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="The same seed, the same faults.")
 @click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="Write the facts.")
