@@ -5,30 +5,72 @@ Turns every InjectError into what a person reads and an exit status; nothing els
 
 from __future__ import annotations
 
+import difflib
+import importlib
 import sys
 
 import click
 
-from injector.faces.cli.check import check, schema
-from injector.faces.cli.completion import completion
-from injector.faces.cli.doctor import doctor
-from injector.faces.cli.lists import list_
-from injector.faces.cli.run import run
 from injector.words.errors import InjectError, ScenarioError
 
+COMMANDS = {
+    "run": ("injector.faces.cli.run:run", "Start a program and inject into it"),
+    "check": ("injector.faces.cli.check:check", "Check a scenario and say what it does"),
+    "list": ("injector.faces.cli.lists:list_", "List scenarios, syscalls, errnos, groups"),
+    "doctor": ("injector.faces.cli.doctor:doctor", "Say what this machine allows"),
+    "schema": ("injector.faces.cli.check:schema", "Print the JSON Schema of scenario files"),
+    "completion": ("injector.faces.cli.completion:completion", "Print a shell's completion script"),
+}
+"""Where each command lives and what it is for, in the order of the help."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Commands(click.Group):
+    """Loads a command when it is asked for: the target waits for our imports."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        found: click.Command = getattr(importlib.import_module(module), name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of a command line.
+
+        Raises:
+            InjectError: there is no such command; names the closest.
+        """
+        name = args[0]
+        if name not in COMMANDS:
+            near = difflib.get_close_matches(name, COMMANDS, 1)
+            raise InjectError(
+                f"there is no command {name}",
+                help=f"did you mean inject {near[0]}?" if near else "inject --help lists them",
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nExample:\n"
+    "  inject run -e 'openat:path=/etc/hostname:error=EACCES' -- cat /etc/hostname",
+)
 @click.version_option(package_name="syscall-inject", prog_name="inject")
 def cli() -> None:
     """Make the system calls of an unmodified program fail on purpose."""
-
-
-cli.add_command(run)
-cli.add_command(check)
-cli.add_command(schema)
-cli.add_command(doctor)
-cli.add_command(completion)
-cli.add_command(list_, "list")
 
 
 def explain(error: InjectError) -> str:
