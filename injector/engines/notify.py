@@ -7,10 +7,13 @@ nothing and prints nothing. `next` is the hot path: keep it short.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import heapq
+import os
 import select
 import signal
+import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +24,7 @@ from injector.engines.kinship import Kinship
 from injector.engines.tasks import Process, Task
 from injector.linux import libc, pidfd, procfs
 from injector.linux.doorbell import Doorbell
+from injector.linux.ending import end_target
 from injector.linux.keeper import Keeper
 from injector.linux.launch import Launched, Started, exec_state
 from injector.linux.seccomp import Listener
@@ -31,8 +35,12 @@ from injector.words.syscalls import Arch
 CLONE_THREAD = 0x10000
 _RETRY_CREATION = 200_000  # ns between two looks for the child of another task's clone
 _GIVE_UP_CREATION = 1_000_000_000  # ns after which that child is taken for dead
-_FRAME_RAX = 144  # offsets in the x86_64 struct ucontext, asm/sigcontext.h
-_FRAME_RIP = 168
+_AUDIT_X86_64 = 0xC000003E
+# x86_64 struct ucontext, asm/sigcontext.h: r8 to r15, di, si, bp, bx, dx, ax, cx, sp, ip.
+_FRAME_R8 = 40
+_FRAME_REGISTERS = struct.Struct("=17Q")
+_FRAME_WANTED = (0, 1, 2, 8, 9, 12, 13, 14, 16)
+_FRAME_END = _FRAME_R8 + _FRAME_REGISTERS.size
 
 
 class Role(enum.IntEnum):
@@ -168,6 +176,9 @@ class NotifyEngine:
             self._finish(call, order)
 
     def _finish(self, call: StoppedCall, order: Order) -> None:
+        # Killed while it was parked: its descriptors are closed, its numbers perhaps another's.
+        if not self.valid(call):
+            return
         fault = order.rule.fault
         process = call.task.process
         if fault.kill == "before":
@@ -197,6 +208,26 @@ class NotifyEngine:
         call.task.restarting = call.raw
         call.task.answer = answer
 
+    def send(self, number: int) -> None:
+        """Signal the first process, as if it were us; when it has ended, all that are left."""
+        first = self.kinship.processes.get(self.launched.pid)
+        for process in [first] if first else list(self.kinship.processes.values()):
+            pidfd.send(process.pidfd, number)
+
+    def send_all(self, number: int) -> None:
+        """Signal every process of the target, also those that made no call yet."""
+        known = list(self.kinship.processes.values())
+        below = {child for process in known for child in procfs.descendants(process.pid)}
+        for process in known:
+            pidfd.send(process.pidfd, number)
+        for pid in below - self.kinship.processes.keys():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def end(self) -> None:
+        """Kill the target; return when its last task is gone."""
+        end_target(list(self._pidfds) or [self.launched.pidfd], self.launched.listener)
+
     # -- what is not a plain call of a known task --------------------------------
 
     def _unusual(self, raw: tuple[int, ...], role: int, task: Task | None) -> Task | None:
@@ -218,6 +249,8 @@ class NotifyEngine:
                 task.restarting = None
                 self._again(cookie, task)
                 return None
+            if task.answer is None:
+                task.restarting = None  # it came back to another place than its call
         return task
 
     def _again(self, cookie: int, task: Task) -> None:
@@ -337,19 +370,22 @@ class NotifyEngine:
         instruction (signal(7), "Interruption of system calls"). x86_64 only.
         """
         task = call.task
-        last = task.last_plain
-        if not last or call.arch.audit != 0xC000003E:
+        if call.arch.audit != _AUDIT_X86_64:
             return
         where = procfs.blocked(task.tid)
         if where is None:
             return
-        frame = task.process.read(where.sp, _FRAME_RIP + 8)
-        if len(frame) < _FRAME_RIP + 8:
+        frame = task.process.read(where.sp, _FRAME_END)
+        if len(frame) < _FRAME_END:
             return
-        rax = int.from_bytes(frame[_FRAME_RAX : _FRAME_RAX + 8], "little")
-        rip = int.from_bytes(frame[_FRAME_RIP:], "little")
-        if rip + 2 == last[5] and rax == last[3]:
-            task.restarting, task.answer = last, None
+        registers = _FRAME_REGISTERS.unpack_from(frame, _FRAME_R8)
+        r8, r9, r10, rdi, rsi, rdx, rax, rcx, rip = (registers[at] for at in _FRAME_WANTED)
+        again = (rax, call.raw[4], rip + 2, rdi, rsi, rdx, r10, r8, r9)
+        # Any signal may hit just before a syscall instruction. That the call had been made
+        # shows in its being our last, or, where the handler called too, in rcx: syscall
+        # leaves the return address there.
+        if task.last_plain[3:] == again or (rcx == rip + 2 and rax in self._table[call.raw[4]]):
+            task.restarting, task.answer = (0, 0, 0, *again), None
 
     # -- timers, deaths, the end -------------------------------------------------
 

@@ -26,6 +26,7 @@ class Doorbell:
         self._answered = threading.Semaphore(0)
         self._closing = False
         self._before = signal.signal(SIGNAL, self._ring)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {SIGNAL})
         self._thread = threading.Thread(target=self._watch, name="doorbell", daemon=True)
 
     def start(self) -> None:

@@ -8,19 +8,21 @@ all, and whoever still comes to the listener, until nobody is left.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
+import resource
 import select
 import signal
 import socket
 import struct
 import time
-from fcntl import ioctl
 from typing import NoReturn
 
-from injector.linux import pidfd as pidfds
 from injector.linux import procfs
-from injector.linux.seccomp import NOTIF_RECV
+from injector.linux.ending import end_target
+from injector.words.errors import InjectError
 
 _LISTENER, _PROCESS, _FAREWELL, _PAUSE = b"L", b"P", b"Q", b"S"
 _LOOK = 0.05  # seconds between two looks at a stopped target
@@ -40,11 +42,19 @@ class Keeper:
 
     def watch_listener(self, fd: int) -> None:
         """Hand over a copy of the listener."""
-        socket.send_fds(self._socket, [_LISTENER], [fd])
+        self._send(_LISTENER, [fd])
 
     def watch_process(self, pidfd: int) -> None:
         """Hand over a copy of a process's pidfd."""
-        socket.send_fds(self._socket, [_PROCESS], [pidfd])
+        self._send(_PROCESS, [pidfd])
+
+    def _send(self, word: bytes, fds: list[int]) -> None:
+        try:
+            socket.send_fds(self._socket, [word], fds)
+        except OSError as error:
+            if error.errno in (errno.EPIPE, errno.ECONNRESET):
+                raise lost() from error
+            raise
 
     def pause(self, target: int) -> None:
         """Stop ourselves as `target` is stopped; the keeper wakes us when it goes on.
@@ -52,22 +62,36 @@ class Keeper:
         A shell continues both; a `kill -CONT` of the target alone must not leave
         its calls without an answer.
         """
-        self._socket.send(_PAUSE + struct.pack("=i", target))
+        self._send(_PAUSE + struct.pack("=i", target), [])
         os.kill(os.getpid(), signal.SIGSTOP)
 
     def dismiss(self) -> None:
         """Tell it that all is over, and reap it."""
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._socket.send(_FAREWELL)
-        except OSError as error:  # it was killed by somebody
-            if error.errno not in (errno.EPIPE, errno.ECONNRESET):
-                raise
         self.abandon()
 
     def abandon(self) -> None:
         """End what is left of the target: without the farewell the keeper takes us for dead."""
         self._socket.close()
-        os.waitpid(self.pid, 0)
+        # Our own child must be reaped meanwhile: before Linux 6.11 a zombie keeps its filter.
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, 0)[0] != self.pid:
+                pass
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process have as many descriptors as it may: it holds some for each process."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def lost() -> InjectError:
+    """Return the error to raise when the keeper died."""
+    return InjectError(
+        "the keeper, our helper that guards the target, was killed; the run was ended",
+        help="without it the target would go on with failing calls if inject died too",
+    )
 
 
 def _keep(channel: socket.socket) -> NoReturn:
@@ -77,17 +101,16 @@ def _keep(channel: socket.socket) -> NoReturn:
         os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
+        os.chdir("/")  # a file system must not stay busy for us
         # Whoever reads the target's output waits for the last descriptor of it.
+        mine = fcntl.fcntl(channel.detach(), fcntl.F_DUPFD_CLOEXEC, 3)
         null = os.open(os.devnull, os.O_RDWR)
         for fd in range(3):
             os.dup2(null, fd)
-        mine = channel.fileno()
-        if mine != 3:
-            os.dup2(mine, 3)
-            channel.detach()
-            channel = socket.socket(fileno=3)
+        os.dup2(mine, 3)
         os.closerange(4, 1 << 20)
-        _wait(channel)
+        raise_descriptor_limit()
+        _wait(socket.socket(fileno=3))
         status = 0
     finally:
         os._exit(status)
@@ -116,7 +139,7 @@ def _wait(channel: socket.socket) -> None:
             elif word == _FAREWELL:
                 return
             else:
-                _kill(processes, listener)
+                end_target(processes, listener)
                 return
 
 
@@ -127,22 +150,3 @@ def _wake_with(target: int) -> None:
             os.kill(injector, signal.SIGCONT)
             return
         time.sleep(_LOOK)
-
-
-def _kill(processes: set[int], listener: int) -> None:
-    for process in processes:
-        pidfds.send(process, signal.SIGKILL)
-    if listener < 0:
-        return
-    poll = select.poll()
-    poll.register(listener, select.POLLIN)
-    while True:
-        for _, events in poll.poll():
-            if not events & select.POLLIN:
-                return  # POLLHUP alone: no task is left under the filter
-            notification = bytearray(80)
-            try:
-                ioctl(listener, NOTIF_RECV, notification, True)
-                os.kill(struct.unpack_from("=I", notification, 8)[0], signal.SIGKILL)
-            except (FileNotFoundError, ProcessLookupError):
-                continue

@@ -8,17 +8,20 @@ in the child to hand the listener over: the filter might stop that call.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
-import shutil
 import signal
+import stat
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from injector.linux import libc, seccomp
+from injector.linux import libc, procfs, seccomp
+from injector.linux.signals import Inherited
 from injector.words.errors import InjectError
 
 _REPORT = struct.Struct("=Bi")  # what, number
@@ -34,6 +37,7 @@ class Launched:
     report when it failed; see `exec_state`.
     """
 
+    path: str
     pid: int
     pidfd: int
     listener: int
@@ -41,36 +45,72 @@ class Launched:
     no_new_privs: bool
 
 
+def hold_standard_descriptors() -> None:
+    """Occupy those of the descriptors 0 to 2 that are closed, until execve(2).
+
+    Else a pipe or the journal of ours got such a number, and what we say went into it.
+    The target sees them closed, as without us.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:  # the lowest free number is this one
+            os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+
+
 def find(command: str) -> str:
-    """Return the path execve(2) is to be given for a command as a shell finds it.
+    """Return the path execve(2) is to be given, found as execvp(3) finds it.
 
     Raises:
         InjectError: status 127 if there is none, 126 if it cannot be executed.
     """
     if "/" in command:
-        if not os.path.exists(command):
-            raise InjectError(f"{command}: no such file", status=127)
-        if os.path.isdir(command):
-            raise InjectError(f"{command}: is a directory", status=126)
-        if not os.access(command, os.X_OK):
-            raise InjectError(f"{command}: not executable", help=f"chmod +x {command}", status=126)
+        _require_program(command)
         return command
-    path = shutil.which(command)
-    if path is None:
-        raise InjectError(
-            f"{command}: command not found", help="it is not in any folder of PATH", status=127
-        )
-    return path
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    refused = None
+    for folder in folders if command else ():
+        path = os.path.join(folder or ".", command)
+        try:
+            _require_program(path)
+        except InjectError as error:
+            if error.status == 126 and not os.path.isdir(path):
+                refused = refused or error
+            continue
+        return path
+    raise refused or InjectError(
+        f"{command or repr(command)}: command not found",
+        help="it is not in any folder of PATH",
+        status=127,
+    )
+
+
+def _require_program(path: str) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number == errno.ENOENT:
+            raise InjectError(f"{path}: no such file", status=127) from error
+        text = os.strerror(number) if number else str(error)
+        raise InjectError(f"{path}: {text}", status=126) from error
+    if stat.S_ISDIR(mode):
+        raise InjectError(f"{path}: is a directory", status=126)
+    if not os.access(path, os.X_OK):
+        raise InjectError(f"{path}: not executable", help=f"chmod +x {path}", status=126)
 
 
 def _child(
-    path: str, argv: list[str], program: bytes, report: int, mask: set[signal.Signals]
+    path: str, argv: list[str], program: bytes, report: int, go: int, inherited: Inherited
 ) -> NoReturn:
     try:
-        # Python ignores these two; the target must not inherit that.
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        # Whoever starts us may die before the keeper knows of us.
+        if not os.read(go, 1):
+            os._exit(125)
+        os.close(go)
+        environment = procfs.environment()
+        words = [os.fsencode(word) for word in argv]
+        inherited.restore()
         lowest = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
         os.close(lowest)
         os.write(report, _REPORT.pack(_LISTENER, lowest))
@@ -88,7 +128,14 @@ def _child(
                 else:
                     os.write(report, _REPORT.pack(_SECCOMP_FAILED, error.errno or 0))
                     os._exit(125)
-        os.execv(path, argv)
+        try:
+            libc.execve(os.fsencode(path), words, environment)
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+            # A script without "#!": execvp(3) hands it to the shell, so do env(1) and others.
+            words[:1] = [b"/bin/sh", os.fsencode(path)]
+            libc.execve(b"/bin/sh", words, environment)
     except OSError as error:
         os.write(report, _REPORT.pack(_EXEC_FAILED, error.errno or 0))
     finally:
@@ -108,13 +155,19 @@ def _refused(number: int) -> InjectError:
     )
 
 
-def launch(argv: list[str], program: bytes, mask: set[signal.Signals] | None = None) -> Launched:
+def launch(
+    argv: list[str],
+    program: bytes,
+    inherited: Inherited | None = None,
+    guard: Callable[[int], None] | None = None,
+) -> Launched:
     """Fork, filter and execute; return when the listener is ours.
 
     Args:
         argv: the command; its first word is looked up as a shell does.
         program: BPF from `seccomp.build`, which must stop execve.
-        mask: the signals blocked in the target.
+        inherited: the signal mask and dispositions the target gets.
+        guard: told the child's pidfd before the child has a filter.
 
     Raises:
         InjectError: the command cannot be found or executed, or the kernel
@@ -122,23 +175,32 @@ def launch(argv: list[str], program: bytes, mask: set[signal.Signals] | None = N
     """
     path = find(argv[0])
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    go, start = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
-        _child(path, argv, program, write_end, mask or set())
+        os.close(start)
+        _child(path, argv, program, write_end, go, inherited or Inherited())
     os.close(write_end)
+    os.close(go)
     pidfd = os.pidfd_open(pid)
     try:
+        if guard is not None:
+            guard(pidfd)
+        os.write(start, b"g")
         what, lowest = _REPORT.unpack(os.read(read_end, _REPORT.size))
         if what != _LISTENER:
             raise InjectError(f"{path}: {os.strerror(lowest)}")
         listener, restricted = _take(pidfd, lowest, read_end)
     except BaseException:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
         os.close(pidfd)
         os.close(read_end)
         raise
-    return Launched(pid, pidfd, listener, read_end, restricted)
+    finally:
+        os.close(start)
+    return Launched(path, pid, pidfd, listener, read_end, restricted)
 
 
 def _take(pidfd: int, number: int, report: int) -> tuple[int, bool]:
@@ -179,6 +241,15 @@ def exec_state(launched: Launched) -> Started | InjectError | None:
             return Started()
         what, number = _REPORT.unpack(data)
         if what == _EXEC_FAILED:
-            status = 127 if number == errno.ENOENT else 126
-            return InjectError(f"cannot execute: {os.strerror(number)}", status=status)
+            return _not_executed(launched.path, number)
     return None
+
+
+def _not_executed(path: str, number: int) -> InjectError:
+    status = 127 if number == errno.ENOENT else 126
+    help = ""
+    if number == errno.ENOENT and os.path.exists(path):
+        help = "the file is there; the interpreter or dynamic loader that it names is not"
+    elif number == errno.ENOEXEC:
+        help = "it is no program of this machine's kind"
+    return InjectError(f"{path}: cannot execute: {os.strerror(number)}", help=help, status=status)

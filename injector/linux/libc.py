@@ -18,6 +18,7 @@ SECCOMP = _numbers["seccomp"]
 PIDFD_GETFD = _numbers["pidfd_getfd"]
 TGKILL = _numbers["tgkill"]
 
+PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 CLOCK_MONOTONIC = 1
 TFD_CLOEXEC = os.O_CLOEXEC
@@ -64,6 +65,21 @@ def set_no_new_privs() -> None:
             ctypes.c_ulong(0),
         )
     )
+
+
+def execve(path: bytes, argv: list[bytes], environment: list[bytes]) -> None:
+    """Execute a program (execve(2)) with exactly these words; returns only by OSError.
+
+    os.execve takes a mapping, which cannot hold every environment there is.
+    """
+    words = (ctypes.c_char_p * (len(argv) + 1))(*argv, None)
+    entries = (ctypes.c_char_p * (len(environment) + 1))(*environment, None)
+    _checked(_libc.execve(ctypes.c_char_p(path), words, entries))
+
+
+def undumpable() -> None:
+    """Forbid a core file of this process, also one that is piped to a program (core(5))."""
+    _checked(_libc.prctl(PR_SET_DUMPABLE, *[ctypes.c_ulong(0)] * 4))
 
 
 def signalfd(signals: frozenset[int]) -> int:

@@ -29,6 +29,14 @@ def status(pid: int, pidfd: int) -> int | None:
     return int(code) if mask & _INFO_EXIT else None
 
 
+def pid(pidfd: int) -> int:
+    """Return the process's number, -1 if it is gone (pidfd_open(2), fdinfo)."""
+    for line in procfs.fdinfo(pidfd).splitlines():
+        if line.startswith(b"Pid:"):
+            return int(line[4:])
+    return -1
+
+
 def ended(pidfd: int, seconds: float = 0) -> bool:
     """Return whether the process ends within so many seconds."""
     poll = select.poll()

@@ -42,6 +42,22 @@ def _readlink(path: str) -> str | None:
         return None
 
 
+def environment() -> list[bytes]:
+    """Return our own environment as we were started with it.
+
+    Python adds LC_CTYPE to os.environ where the locale is C (PEP 538).
+    """
+    block = _read("/proc/self/environ")
+    if block is None:
+        return [name + b"=" + value for name, value in os.environb.items()]
+    return block.removesuffix(b"\0").split(b"\0") if block else []
+
+
+def fdinfo(fd: int) -> bytes:
+    """Return what the kernel says of a descriptor of our own."""
+    return _read(f"/proc/self/fdinfo/{fd}") or b""
+
+
 class Ids(NamedTuple):
     """A task's thread group and parent process."""
 
@@ -130,6 +146,15 @@ def children(pid: int, tid: int) -> list[int] | None:
     """
     text = _read(f"/proc/{pid}/task/{tid}/children")
     return None if text is None else [int(word) for word in text.split()]
+
+
+def descendants(pid: int) -> list[int]:
+    """Return all processes below this one that /proc tells, parents first."""
+    found = [pid]
+    for parent in found:
+        for tid in threads(parent):
+            found += children(parent, tid) or []
+    return found[1:]
 
 
 class Blocked(NamedTuple):

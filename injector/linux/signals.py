@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import struct
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from injector.linux import libc
@@ -16,9 +18,15 @@ HANDLED = frozenset(
         signal.SIGHUP,
         signal.SIGQUIT,
         signal.SIGTSTP,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGALRM,
         signal.SIGCHLD,
     }
 )
+# What Python and we set for ourselves. Whether SIGPIPE and SIGXFSZ were ignored before
+# Python did so is lost.
+_OURS = frozenset({signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD, signal.SIGTTOU})
 _SIZE = 128
 SI_KERNEL = 0x80
 
@@ -30,13 +38,31 @@ class Received(NamedTuple):
     by_terminal: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """The signal mask and dispositions we were started with, which the target gets."""
+
+    mask: frozenset[int] = frozenset()
+    ignored: frozenset[int] = frozenset()
+
+    def restore(self) -> None:
+        """Make them this process's, which is about to execute the target."""
+        for number in _OURS:
+            signal.signal(number, signal.SIG_IGN if number in self.ignored else signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+
+
 class Signals:
-    """Blocks HANDLED; `mask` is what was blocked before, which a target inherits."""
+    """Blocks HANDLED; `inherited` is what was before, which a target gets."""
 
     def __init__(self) -> None:
-        self.mask = {
-            signal.Signals(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-        }
+        ours = (signal.SIGINT, signal.SIGCHLD, signal.SIGTTOU)
+        self.inherited = Inherited(
+            frozenset(int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)),
+            frozenset(int(one) for one in ours if signal.getsignal(one) == signal.SIG_IGN),
+        )
+        # Where it is ignored, children are reaped without their status.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # A stopped write to the terminal would stop us while the target runs.
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         self.fd = libc.signalfd(frozenset(int(number) for number in HANDLED))
@@ -53,9 +79,10 @@ class Signals:
             found.append(Received(signal.Signals(number), code == SI_KERNEL))
 
     def close(self) -> None:
-        """Restore the mask; what is pending then takes its ordinary effect."""
+        """Restore the mask. What arrived meanwhile was for the target, which is gone."""
+        self.read()
         os.close(self.fd)
-        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.inherited.mask)
 
 
 def die_by(number: int) -> None:
@@ -63,7 +90,10 @@ def die_by(number: int) -> None:
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if number not in (signal.SIGKILL, signal.SIGSTOP):
+    libc.undumpable()
+    # SIGKILL cannot be set, nor can the two that the C library keeps for itself.
+    with contextlib.suppress(OSError):
         signal.signal(number, signal.SIG_DFL)
+    with contextlib.suppress(OSError, ValueError):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     os.kill(os.getpid(), number)

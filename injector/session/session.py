@@ -18,9 +18,9 @@ from injector.engines.base import BlindSpot, Finished, Ordered, TaskEnded, TaskS
 from injector.engines.call import StoppedCall
 from injector.engines.notify import NotifyEngine
 from injector.engines.words import arguments
-from injector.linux import libc, pidfd, procfs
+from injector.linux import libc, procfs
 from injector.linux.doorbell import Doorbell
-from injector.linux.keeper import Keeper
+from injector.linux.keeper import Keeper, lost
 from injector.linux.signals import Signals
 from injector.rules.decide import Order, RulesDecider, Totals
 from injector.rules.scenario.values import duration_text
@@ -28,6 +28,7 @@ from injector.words.events import Control, Event, Footer, Injection, TaskEnd, Ta
 from injector.words.syscalls import errno_message, signal_name
 
 GRACE = 2_000_000_000  # ns between the SIGTERM and the SIGKILL of a timeout
+_KILL_AGAIN = 100_000_000  # ns between two rounds of SIGKILL
 _JOB_CONTROL = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 
@@ -101,6 +102,7 @@ class Session:
         self._status: int | None = None
         self._timeout = timeout
         self._timed_out = False
+        self._killed = False
         self._timer = libc.Timer()
         bell.add(signals.fd)
         bell.add(self._timer.fd)
@@ -176,41 +178,49 @@ class Session:
                     # target sees the signal now and not after its delay.
                     self.engine.release()
                     if not by_terminal:
-                        pidfd.send(self.engine.launched.pidfd, number)
+                        self.engine.send(number)
             elif fd == self._timer.fd:
                 self._timer.clear()
-                yield self._time_is_up()
+                yield from self._time_is_up()
 
-    def _time_is_up(self) -> Control:
+    def _time_is_up(self) -> Iterator[Control]:
         self.engine.release()
         if not self._timed_out:
             self._timed_out = True
             self._timer.set(time.monotonic_ns() + GRACE)
-            self._send_all(signal.SIGTERM)
-            return Control(self._now(), "timeout", "SIGTERM to every process")
-        self._send_all(signal.SIGKILL)
-        return Control(self._now(), "timeout", "SIGKILL to every process")
-
-    def _send_all(self, number: int) -> None:
-        for process in list(self.engine.kinship.processes.values()):
-            pidfd.send(process.pidfd, number)
-            if number != signal.SIGKILL:  # a stopped process would not see it
-                pidfd.send(process.pidfd, signal.SIGCONT)
+            self.engine.send_all(signal.SIGTERM)
+            self.engine.send_all(signal.SIGCONT)  # a stopped process would not see it
+            yield Control(self._now(), "timeout", "SIGTERM to every process")
+            return
+        # Until the end: one that was just being made is not found at the first time.
+        self._timer.set(time.monotonic_ns() + _KILL_AGAIN)
+        self.engine.send_all(signal.SIGKILL)
+        if self._killed:
+            return
+        self._killed = True
+        yield Control(self._now(), "timeout", "SIGKILL to every process")
 
     def _child_changed(self) -> None:
-        if self._status is not None:
-            return
-        pid, status = os.waitpid(self._pid, os.WNOHANG | os.WUNTRACED)
-        if pid == 0:
-            return
-        if os.WIFSTOPPED(status):
-            if os.WSTOPSIG(status) in _JOB_CONTROL:
-                self._keeper.pause(self._pid)
-            return
-        self._status = status
-        process = self.engine.kinship.processes.get(self._pid)
-        if process is not None:
-            process.exit_code = status
+        stopped = False
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            # Others are children that the target made with CLONE_PARENT.
+            if pid == self._keeper.pid and not os.WIFSTOPPED(status):
+                raise lost()
+            if pid == self._pid and os.WIFSTOPPED(status):
+                stopped = os.WSTOPSIG(status) in _JOB_CONTROL
+            elif pid == self._pid:
+                self._status, stopped = status, False
+                process = self.engine.kinship.processes.get(pid)
+                if process is not None:
+                    process.exit_code = status
+        if stopped:
+            self._keeper.pause(self._pid)
 
     def _footer(self) -> Footer:
         if self._status is None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import signal
 import sys
+import traceback
 
 import click
 
@@ -99,5 +101,14 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(125)
-    except click.Abort:
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt):
+        from injector.linux.signals import die_by
+
+        die_by(signal.SIGINT)
+    except Exception as error:
+        text = "".join(traceback.format_exception(error))
+        click.echo(
+            f"{text}inject: this is a bug of inject, not of your program; please report it",
+            err=True,
+        )
+        sys.exit(125)

@@ -5,7 +5,8 @@ Never writes to stdout: that is the target's.
 
 from __future__ import annotations
 
-import sys
+import contextlib
+import os
 
 from injector.rules.decide import Totals
 from injector.rules.scenario.values import probability_text
@@ -16,9 +17,14 @@ from injector.words.syscalls import signal_name
 
 
 def say(text: str) -> None:
-    """Write one line to stderr, whatever bytes the target's names hold."""
-    sys.stderr.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
-    sys.stderr.flush()
+    """Write one line to stderr, whatever bytes the target's names hold.
+
+    A stderr that is closed, full or not read any more must not end the run.
+    """
+    data = text.encode("utf-8", "backslashreplace") + b"\n"
+    with contextlib.suppress(OSError):
+        while data:
+            data = data[os.write(2, data) :]
 
 
 class Printer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import random
@@ -25,8 +26,9 @@ from injector.faces.cli.printer import (
 )
 from injector.linux import seccomp
 from injector.linux.doorbell import Doorbell
-from injector.linux.keeper import Keeper
-from injector.linux.launch import find, launch
+from injector.linux.keeper import Keeper, raise_descriptor_limit
+from injector.linux.launch import find, hold_standard_descriptors, launch
+from injector.linux.procfs import cwd
 from injector.linux.signals import Signals, die_by
 from injector.rules.decide import RulesDecider
 from injector.rules.scenario.fields import Bad, Mistakes, Text
@@ -96,6 +98,7 @@ def run(
     125 is an error of our own, 126 and 127 a CMD that cannot be executed or found, 124 one whose
     --timeout ran out.
     """
+    hold_standard_descriptors()
     command: list[str] = ctx.meta.get("command", [])
     if not command:
         raise InjectError(
@@ -129,12 +132,12 @@ def run(
         _version(),
         os.uname().release,
         datetime.now(UTC).isoformat(timespec="milliseconds"),
-        os.getcwd(),
+        cwd(os.getpid()),
     )
     if writer is not None:
         writer.write(header)
     decider = RulesDecider(checked, seed)
-    printer = Printer(faults=not quiet and sys.stderr.isatty(), quiet=quiet)
+    printer = Printer(faults=not quiet and os.isatty(2), quiet=quiet)
     ended = _supervise(command, decider, checked, _watched(watch), limit, printer, writer, quiet)
     totals = list(decider.totals())
     if not quiet:
@@ -150,7 +153,6 @@ def run(
     if require_fired and any(not one.fired for one in totals):
         sys.exit(NOT_FIRED)
     if ended.signal is not None:
-        sys.stderr.flush()
         die_by(ended.signal)
     sys.exit(ended.exit)
 
@@ -168,9 +170,15 @@ def _supervise(
     arches = (native(), *compat(native()))
     program = seccomp.build(subscriptions(checked.rules, {*ROLES, *watched}, arches))
     signals = Signals()
-    keeper = Keeper()
+    engine = None
     try:
-        launched = launch(command, program, signals.mask)
+        keeper = Keeper()
+    except OSError as error:
+        raise _no_room(error) from error
+    try:
+        launched = launch(command, program, signals.inherited, keeper.watch_process)
+        # The target keeps its own limit; we hold descriptors for each of its processes.
+        raise_descriptor_limit()
         if launched.no_new_privs and not quiet:
             say(
                 "inject: warning: without CAP_SYS_ADMIN the target runs with no_new_privs: "
@@ -187,8 +195,13 @@ def _supervise(
                 writer.write(event)
             printer.show(event)
         bell.close()
-    except BaseException:
+    except BaseException as error:
+        if engine is not None:
+            engine.end()
+            bell.close()
         keeper.abandon()
+        if _is_no_room(error):
+            raise _no_room(error) from error
         raise
     else:
         keeper.dismiss()
@@ -198,6 +211,21 @@ def _supervise(
             writer.close()
     assert session.ended is not None  # events() ends with the footer
     return session.ended
+
+
+def _is_no_room(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+    return isinstance(error, RuntimeError) and "thread" in str(error)
+
+
+def _no_room(error: BaseException) -> InjectError:
+    text = error.strerror if isinstance(error, OSError) else str(error)
+    return InjectError(
+        f"the system refused what a run needs: {text}",
+        help="ulimit -a shows the limits; a run needs two processes, a thread and two "
+        "descriptors for each process of the target",
+    )
 
 
 def _duration(text: str | None) -> int | None:

@@ -1,0 +1,72 @@
+"""End a whole target: the processes we know, their children, and whoever still calls.
+
+Used by the keeper when the injector died, and by the injector when the keeper did.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import struct
+import time
+from collections.abc import Iterable
+from fcntl import ioctl
+
+from injector.linux import pidfd as pidfds
+from injector.linux import procfs
+from injector.linux.seccomp import NOTIF_RECV
+
+_SETTLE = 0.1  # seconds for a fork that is under way when its process is stopped
+
+
+def end_target(processes: Iterable[int], listener: int) -> None:
+    """Kill these processes (pidfds), all below them, and every later caller; wait for the last.
+
+    They are stopped first, so that no child is made between the look and the kill.
+    A process that we do not know, and that nothing leads to, ends at its next named call.
+    """
+    doomed = {pid: fd for fd in processes if (pid := pidfds.pid(fd)) > 0}
+    _stop(doomed)
+    for _ in range(3):
+        below = {child for pid in doomed for child in procfs.descendants(pid)} - doomed.keys()
+        found = {pid: fd for pid in below if (fd := _open(pid)) is not None}
+        if not found:
+            break
+        _stop(found)
+        doomed.update(found)
+    for fd in doomed.values():
+        pidfds.send(fd, signal.SIGKILL)
+    if listener >= 0:
+        _refuse(listener)
+
+
+def _open(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # it is gone
+        return None
+
+
+def _stop(processes: dict[int, int]) -> None:
+    for fd in processes.values():
+        pidfds.send(fd, signal.SIGSTOP)
+    deadline = time.monotonic() + _SETTLE
+    for pid in processes:
+        while procfs.state(pid) == "R" and time.monotonic() < deadline:
+            os.sched_yield()
+
+
+def _refuse(listener: int) -> None:
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    while True:
+        for _, events in poll.poll():
+            if not events & select.POLLIN:
+                return  # POLLHUP alone: no task is left under the filter
+            notification = bytearray(80)
+            try:
+                ioctl(listener, NOTIF_RECV, notification, True)
+                os.kill(struct.unpack_from("=I", notification, 8)[0], signal.SIGKILL)
+            except (FileNotFoundError, ProcessLookupError, InterruptedError):
+                continue
