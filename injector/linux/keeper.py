@@ -33,11 +33,14 @@ class Keeper:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # Not the socket alone: until its execve the target's first process has a copy of it.
+        injector = os.pidfd_open(os.getpid())
         self.pid = os.fork()
         if self.pid == 0:
             ours.close()
-            _keep(theirs)
+            _keep(theirs, injector)
         theirs.close()
+        os.close(injector)
         self._socket = ours
 
     def watch_listener(self, fd: int) -> None:
@@ -94,7 +97,7 @@ def lost() -> InjectError:
     )
 
 
-def _keep(channel: socket.socket) -> NoReturn:
+def _keep(channel: socket.socket, injector: int) -> NoReturn:
     status = 1
     try:
         # A session of its own: neither ^C nor a signal to our group reaches it.
@@ -103,26 +106,34 @@ def _keep(channel: socket.socket) -> NoReturn:
             signal.signal(number, signal.SIG_IGN)
         os.chdir("/")  # a file system must not stay busy for us
         # Whoever reads the target's output waits for the last descriptor of it.
-        mine = fcntl.fcntl(channel.detach(), fcntl.F_DUPFD_CLOEXEC, 3)
+        mine = [fcntl.fcntl(fd, fcntl.F_DUPFD, 5) for fd in (channel.detach(), injector)]
         null = os.open(os.devnull, os.O_RDWR)
         for fd in range(3):
             os.dup2(null, fd)
-        os.dup2(mine, 3)
-        os.closerange(4, 1 << 20)
+        for fd, place in zip(mine, (3, 4), strict=True):
+            os.dup2(fd, place)
+        os.closerange(5, 1 << 20)
         raise_descriptor_limit()
-        _wait(socket.socket(fileno=3))
+        _wait(socket.socket(fileno=3), injector=4)
         status = 0
     finally:
         os._exit(status)
 
 
-def _wait(channel: socket.socket) -> None:
+def _wait(channel: socket.socket, injector: int) -> None:
     listener = -1
     processes: set[int] = set()
     poll = select.poll()
     poll.register(channel, select.POLLIN)
+    poll.register(injector, select.POLLIN)
     while True:
-        for fd, _ in poll.poll():
+        ready = [fd for fd, _ in poll.poll()]
+        if injector in ready and channel.fileno() not in ready:
+            end_target(processes, listener)
+            return
+        for fd in ready:
+            if fd == injector:
+                continue  # what it sent before its death is read first
             if fd != channel.fileno():
                 poll.unregister(fd)
                 processes.discard(fd)

@@ -10,13 +10,14 @@ import struct
 import time
 
 _TABLES = {
-    "x86_64": {"seccomp": 317, "pidfd_getfd": 438, "tgkill": 234},
-    "aarch64": {"seccomp": 277, "pidfd_getfd": 438, "tgkill": 131},
+    "x86_64": {"seccomp": 317, "pidfd_getfd": 438, "tgkill": 234, "rt_sigaction": 13},
+    "aarch64": {"seccomp": 277, "pidfd_getfd": 438, "tgkill": 131, "rt_sigaction": 134},
 }
 _numbers = _TABLES.get(platform.machine(), _TABLES["x86_64"])
 SECCOMP = _numbers["seccomp"]
 PIDFD_GETFD = _numbers["pidfd_getfd"]
 TGKILL = _numbers["tgkill"]
+RT_SIGACTION = _numbers["rt_sigaction"]
 
 PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
@@ -75,6 +76,12 @@ def execve(path: bytes, argv: list[bytes], environment: list[bytes]) -> None:
     words = (ctypes.c_char_p * (len(argv) + 1))(*argv, None)
     entries = (ctypes.c_char_p * (len(environment) + 1))(*environment, None)
     _checked(_libc.execve(ctypes.c_char_p(path), words, entries))
+
+
+def reset_signal(number: int) -> None:
+    """Give a signal its default action, also the two that the C library keeps for itself."""
+    action = ctypes.create_string_buffer(64)
+    syscall(RT_SIGACTION, number, ctypes.addressof(action), 0, 8)
 
 
 def undumpable() -> None:

@@ -91,9 +91,9 @@ def die_by(number: int) -> None:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     libc.undumpable()
-    # SIGKILL cannot be set, nor can the two that the C library keeps for itself.
+    # SIGKILL cannot be set.
     with contextlib.suppress(OSError):
-        signal.signal(number, signal.SIG_DFL)
-    with contextlib.suppress(OSError, ValueError):
+        libc.reset_signal(number)
+    if number in signal.valid_signals():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     os.kill(os.getpid(), number)
