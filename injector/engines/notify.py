@@ -102,6 +102,8 @@ class NotifyEngine:
         keeper.watch_listener(launched.listener)
         bell.add(launched.listener, 0)
         bell.add(self._timer.fd)
+        # Its end tells of the execve: the program may never make a call that stops.
+        bell.add(launched.report)
 
     def next(self, decide: Callable[[StoppedCall], Order | None]) -> Stop:
         """Let calls pass until one is decided otherwise or something else happens.
@@ -210,12 +212,18 @@ class NotifyEngine:
 
     def send(self, number: int) -> None:
         """Signal the first process, as if it were us; when it has ended, all that are left."""
+        if not self._executed:
+            pidfd.send(self.launched.pidfd, number)
+            return
         first = self.kinship.processes.get(self.launched.pid)
         for process in [first] if first else list(self.kinship.processes.values()):
             pidfd.send(process.pidfd, number)
 
     def send_all(self, number: int) -> None:
         """Signal every process of the target, also those that made no call yet."""
+        if not self._executed:
+            pidfd.send(self.launched.pidfd, number)
+            return
         known = list(self.kinship.processes.values())
         below = {child for process in known for child in procfs.descendants(process.pid)}
         for process in known:
@@ -408,6 +416,10 @@ class NotifyEngine:
                 self._set_timer()
             elif fd in self._pidfds:
                 self._process_ended(fd)
+            elif fd == self.launched.report:
+                if self._executed or self._launching(0, 0):
+                    self._bell.remove(fd)
+                    os.close(fd)
             elif fd == self.launched.listener:
                 self._bell.remove(fd)
                 self._wind_up()
