@@ -6,6 +6,7 @@ A task that is gone gives None or an empty value: dying is not an error here.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -66,9 +67,15 @@ class Ids(NamedTuple):
 
 
 def ids(tid: int) -> Ids | None:
-    """Return Tgid and PPid of /proc/TID/status, None if the task is gone."""
+    """Return Tgid and PPid of /proc/TID/status, None if the task is gone.
+
+    Raises:
+        OSError: EMFILE: we have no descriptor left to look with; its calls would pass unseen.
+    """
     text = _read(f"/proc/{tid}/status")
     if text is None:
+        if os.path.exists(f"/proc/{tid}/status"):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return None
     tgid = ppid = 0
     for line in text.splitlines():
