@@ -103,7 +103,8 @@ class NotifyEngine:
         bell.add(launched.listener, 0)
         bell.add(self._timer.fd)
         # Its end tells of the execve: the program may never make a call that stops.
-        bell.add(launched.report)
+        self._report = launched.report
+        bell.add(self._report)
 
     def next(self, decide: Callable[[StoppedCall], Order | None]) -> Stop:
         """Let calls pass until one is decided otherwise or something else happens.
@@ -416,13 +417,15 @@ class NotifyEngine:
                 self._set_timer()
             elif fd in self._pidfds:
                 self._process_ended(fd)
-            elif fd == self.launched.report:
+            elif fd == self._report:
                 if self._executed or self._launching(0, 0):
                     self._bell.remove(fd)
                     os.close(fd)
+                    self._report = -1  # a pidfd may get this number
             elif fd == self.launched.listener:
                 self._bell.remove(fd)
                 self._wind_up()
+                return  # what else was ready is closed by now
             else:
                 others.append(fd)
         if others:
