@@ -171,7 +171,7 @@ def test_a_signal_after_the_first_process_reaches_the_rest(tmp_path: Path) -> No
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     assert b"got\n" in process.stdout.read()
-    assert process.wait(30) == 0
+    assert process.wait(30) == 0, process.stderr and process.stderr.read()
     assert everyone_is_gone()
     end(process)
 

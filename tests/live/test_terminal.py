@@ -70,6 +70,7 @@ def test_keys_that_end(shell: Shell, key: str, status: int) -> None:
     shell.do(f"ulimit -c 0; {UNDER} sh -c 'echo rea''dy; exec sleep 100'")
     shell.expect("ready\n")
     shell.key(key)
+    shell.expect("\n")  # by the shell; the key flushes what is typed before that
     shell.do("echo status $?")  # bash gives up the rest of a line at ^C
     shell.expect(f"status {status}\n")
 
@@ -89,6 +90,7 @@ def test_a_delayed_call_does_not_hold_up_the_key(shell: Shell) -> None:
     shell.do(f"{slow} sh -c 'echo rea''dy; read line'")
     shell.expect("ready\n")
     shell.key("\x03")
+    shell.expect("\n")
     shell.do("echo status $?")
     shell.expect("status 130\n")
 
