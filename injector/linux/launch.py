@@ -212,14 +212,17 @@ def _take(pidfd: int, number: int, report: int) -> tuple[int, bool]:
         try:
             return libc.pidfd_getfd(pidfd, number), restricted
         except OSError as error:
-            if error.errno != errno.EBADF:
+            # It may have been refused, reported that and ended before we looked.
+            if error.errno not in (errno.EBADF, errno.ESRCH):
                 raise InjectError(
                     f"cannot take the listener from the child: {error.strerror}",
                     help="`inject doctor` says what this machine allows (pidfd-getfd, yama)",
                 ) from error
         if poll.poll(0.2):
             data = os.read(report, _REPORT.size)
-            what, value = _REPORT.unpack(data) if data else (_SECCOMP_FAILED, errno.ENOSYS)
+            if not data:
+                raise InjectError("the child was killed before it executed the command")
+            what, value = _REPORT.unpack(data)
             if what != _NO_NEW_PRIVS:
                 raise _refused(value)
             restricted = True
