@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -51,6 +52,11 @@ class Shell:
 
     def close(self) -> None:
         os.close(self.fd)  # the kernel hangs up: SIGHUP to all jobs
+        for name in os.listdir("/proc"):
+            # What ignores that must not outlive a test that failed.
+            with contextlib.suppress(OSError, ValueError):
+                if os.getsid(int(name)) == self.pid:
+                    os.kill(int(name), signal.SIGKILL)
         end = time.monotonic() + 5
         while os.waitpid(self.pid, os.WNOHANG)[0] == 0:
             if time.monotonic() > end:
@@ -83,6 +89,9 @@ def test_a_target_that_handles_the_key_gets_it_once(shell: Shell, victim: Victim
         shell.expect(r"\^?C?2\n")
     shell.key("\x1c")
     assert shell.expect(r"(?<!\d)\d+\n") == "3\n"
+    shell.key("\x1c")
+    shell.expect("3\n")
+    shell.expect("status 0\n")
 
 
 def test_a_delayed_call_does_not_hold_up_the_key(shell: Shell) -> None:
