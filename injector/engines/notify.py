@@ -36,11 +36,12 @@ CLONE_THREAD = 0x10000
 _RETRY_CREATION = 200_000  # ns between two looks for the child of another task's clone
 _GIVE_UP_CREATION = 1_000_000_000  # ns after which that child is taken for dead
 _AUDIT_X86_64 = 0xC000003E
-# x86_64 struct ucontext, asm/sigcontext.h: r8 to r15, di, si, bp, bx, dx, ax, cx, sp, ip.
-_FRAME_R8 = 40
-_FRAME_REGISTERS = struct.Struct("=17Q")
-_FRAME_WANTED = (0, 1, 2, 8, 9, 12, 13, 14, 16)
-_FRAME_END = _FRAME_R8 + _FRAME_REGISTERS.size
+# A part of the x86_64 struct ucontext, asm/sigcontext.h: ax, cx, sp, ip. The syscall
+# instruction leaves the address behind it in cx.
+_FRAME_REGISTERS = struct.Struct("=4Q")
+_FRAME_SIZE = os.sysconf("SC_MINSIGSTKSZ")  # sysconf(3): what a signal's frame takes at most
+_RED_ZONE = 128
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Role(enum.IntEnum):
@@ -51,11 +52,8 @@ class Role(enum.IntEnum):
     EXEC = 2
     EXIT = 3
     EXIT_GROUP = 4
-    SIGRETURN = 5
-    RING = 6
+    RING = 5
 
-
-_SIGRETURN = 5
 
 ROLES: Mapping[str, Role] = {
     "fork": Role.CREATE,
@@ -66,10 +64,22 @@ ROLES: Mapping[str, Role] = {
     "execveat": Role.EXEC,
     "exit": Role.EXIT,
     "exit_group": Role.EXIT_GROUP,
-    "rt_sigreturn": Role.SIGRETURN,
     "io_uring_setup": Role.RING,
 }
 """The calls that are in every filter: all rare, each tells of a task or of a blind spot."""
+
+# fmt: off
+RESTARTS = frozenset((
+    "accept", "accept4", "connect", "creat", "fcntl", "flock", "futex", "getrandom", "ioctl",
+    "msgrcv", "msgsnd", "mq_timedreceive", "mq_timedsend", "open", "openat", "openat2", "preadv",
+    "preadv2", "pwritev", "pwritev2", "read", "readv", "recv", "recvfrom", "recvmmsg", "recvmsg",
+    "send", "sendfile", "sendmmsg", "sendmsg", "sendto", "splice", "tee", "vmsplice", "wait4",
+    "waitid", "waitpid", "write", "writev",
+))
+# fmt: on
+"""Calls that block and are made again after a handler with SA_RESTART (signal(7))."""
+
+_QUICK = 15_000  # ns; less than a call that blocks, a handler and the call again take
 
 
 class NotifyEngine:
@@ -94,7 +104,7 @@ class NotifyEngine:
         self._executed = False
         self._table = {
             arch.audit: {
-                number: (name, int(ROLES.get(name, Role.PLAIN)), arch)
+                number: (name, int(ROLES.get(name, Role.PLAIN)), arch, name in RESTARTS)
                 for number, name in arch.names.items()
             }
             for arch in arches
@@ -116,6 +126,7 @@ class NotifyEngine:
         """
         bell, tasks, table, stops = self._bell, self._tasks, self._table, self._stops
         receive, proceed = self._listener.receive, self._listener.proceed
+        monotonic = time.monotonic_ns
         call = StoppedCall(self.started)
         while True:
             if stops:
@@ -131,14 +142,23 @@ class NotifyEngine:
                 if self._all_gone():
                     self._wind_up()
                 continue
-            name, role, call.arch = table[raw[4]][raw[3]]
+            name, role, call.arch, restarts = table[raw[4]][raw[3]]
             task = tasks.get(raw[1])
             if role or task is None or task.restarting or task.process.execing:
                 task = self._unusual(raw, role, task)
                 if task is None:
                     continue
-            if role != _SIGRETURN:
-                task.last_plain = raw
+            if restarts:
+                at, before = monotonic(), task.blocking.get(name)
+                task.blocking[name] = (raw, at)
+                if (
+                    before is not None
+                    and before[0][5:] == raw[5:]
+                    and at - before[1] > _QUICK
+                    and self._restarted(task, raw)
+                ):
+                    proceed(raw[0])
+                    continue
             try:
                 task.calls[name] += 1
             except KeyError:
@@ -252,14 +272,14 @@ class NotifyEngine:
         process = task.process
         if process.execing is not None and (task is process.execing or tid == process.pid):
             task = self._after_exec(process, task)
-        if task.restarting is not None and role != Role.SIGRETURN:
+        if task.restarting is not None:
             before = task.restarting
             if before[3:] == raw[3:]:
                 task.restarting = None
                 self._again(cookie, task)
                 return None
             if task.answer is None:
-                task.restarting = None  # it came back to another place than its call
+                task.restarting = None
         return task
 
     def _again(self, cookie: int, task: Task) -> None:
@@ -317,8 +337,6 @@ class NotifyEngine:
                 self.kinship.settled(task, thread=False)
                 self._announce()
                 task.process.exit_code = (call.args[0] & 0xFF) << 8
-            case Role.SIGRETURN:
-                self._after_signal(call)
             case Role.RING:
                 self._stops.append(BlindSpot("io_uring", task))
         return True
@@ -372,29 +390,32 @@ class NotifyEngine:
         process.executed()
         return task
 
-    def _after_signal(self, call: StoppedCall) -> None:
-        """Find whether the signal handler that returns interrupted a call that restarts.
+    def _restarted(self, task: Task, raw: tuple[int, ...]) -> bool:
+        """Return whether a call is the same as before, made again after a signal handler.
 
-        The frame that rt_sigreturn(2) restores then points back at the syscall
-        instruction (signal(7), "Interruption of system calls"). x86_64 only.
+        The frame that the handler returned by lies dead below the stack pointer and its
+        red zone, and says to make this very call. To stop rt_sigreturn(2) would tell more
+        simply, but a second signal that comes before the notification is received makes
+        it return EINTR, of which the program dies. x86_64, handlers on the task's own stack.
         """
-        task = call.task
-        if call.arch.audit != _AUDIT_X86_64:
-            return
+        if raw[4] != _AUDIT_X86_64:
+            return False
         where = procfs.blocked(task.tid)
         if where is None:
-            return
-        frame = task.process.read(where.sp, _FRAME_END)
-        if len(frame) < _FRAME_END:
-            return
-        registers = _FRAME_REGISTERS.unpack_from(frame, _FRAME_R8)
-        r8, r9, r10, rdi, rsi, rdx, rax, rcx, rip = (registers[at] for at in _FRAME_WANTED)
-        again = (rax, call.raw[4], rip + 2, rdi, rsi, rdx, r10, r8, r9)
-        # Any signal may hit just before a syscall instruction. That the call had been made
-        # shows in its being our last, or, where the handler called too, in rcx: syscall
-        # leaves the return address there.
-        if task.last_plain[3:] == again or (rcx == rip + 2 and rax in self._table[call.raw[4]]):
-            task.restarting, task.answer = (0, 0, 0, *again), None
+            return False
+        high = where.sp - _RED_ZONE
+        low = high - _FRAME_SIZE
+        frame = task.process.read(low, _FRAME_SIZE)
+        if not frame:  # the stack's last page is not there yet
+            low += -low % _PAGE
+            frame = task.process.read(low, max(high - low, 0))
+        again = _FRAME_REGISTERS.pack(raw[3], raw[5], where.sp, raw[5] - 2)
+        at = frame.rfind(again)
+        if at < 0:
+            return False
+        # So that it is not found a second time, when the call really comes again.
+        task.process.write(low + at, bytes(len(again)))
+        return True
 
     # -- timers, deaths, the end -------------------------------------------------
 

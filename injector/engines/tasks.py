@@ -7,6 +7,7 @@ found in `kinship`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -50,6 +51,15 @@ class Process:
         except (OSError, OverflowError):
             return b""
 
+    def write(self, address: int, data: bytes) -> None:
+        """Overwrite memory; nothing happens where that cannot be."""
+        with contextlib.suppress(OSError, OverflowError):
+            memory = os.open(f"/proc/{self.pid}/mem", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.pwrite(memory, data, address)
+            finally:
+                os.close(memory)
+
     def executed(self) -> None:
         """Look again at what an execve(2) changed: image and memory."""
         self.forget_memory()
@@ -67,10 +77,10 @@ class Task:
 
     __slots__ = (
         "answer",
+        "blocking",
         "born",
         "calls",
         "lanes",
-        "last_plain",
         "lineage",
         "process",
         "restarting",
@@ -84,7 +94,8 @@ class Task:
         self.born = 0  # tasks it created so far
         self.calls: dict[str, int] = {}  # by name; a Site's number
         self.lanes: dict[str, Any] = {}  # the decider's own
-        self.last_plain: tuple[int, ...] = ()  # its last notification but rt_sigreturn's
+        # The last notification of each call that may be restarted, and when it came (ns).
+        self.blocking: dict[str, tuple[tuple[int, ...], int]] = {}
         # A call that will come again though it was counted, and its answer then.
         self.restarting: tuple[int, ...] | None = None
         self.answer: tuple[int, int] | None = None

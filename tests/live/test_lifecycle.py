@@ -78,6 +78,18 @@ def test_a_read_that_signals_interrupt_is_counted_once(victim: Victim, how: str)
     assert len(run.injections) == 1
 
 
+def test_a_handled_restart_does_not_hide_the_calls_behind_it(victim: Victim) -> None:
+    rules = ["-e", "read:fd=pipe:when=61:error=EIO"]
+    run = inject(rules, [victim("life"), "restarts-often"])
+    assert (run.status, run.out) == (0, "ok\n"), run.err
+    assert len(run.injections) == 1
+
+
+def test_a_signal_may_come_while_a_handler_returns(victim: Victim) -> None:
+    run = inject(["-e", NEVER], [victim("life"), "nested"])
+    assert (run.status, run.out) == (0, "ok\n"), run.err
+
+
 def test_a_sleep_that_is_stopped_is_counted_once(victim: Victim) -> None:
     run = lives(victim, "sleeps", rule="clock_nanosleep:when=2:thread=life:error=EIO:per=task")
     assert [one["task"] for one in run.of("task_start")] == ["0", "0.1"]

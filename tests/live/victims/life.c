@@ -156,6 +156,51 @@ static int restarts(int flags) {
     return 0;
 }
 
+static int nested(void) {
+    /* Signals without SA_RESTART from several processes: one often comes while the handler
+       of another returns. */
+    struct sigaction action = {.sa_handler = count_signal};
+    int numbers[] = {SIGUSR1, SIGUSR2, SIGALRM, SIGIO};
+    pid_t self = getpid();
+    handled = 10;
+    sigset_t all, none;
+    sigfillset(&all);
+    sigemptyset(&none);
+    CHECK(!sigprocmask(SIG_SETMASK, &all, NULL)); /* a stopped fork could be interrupted */
+    for (int k = 0; k < 4; k++) CHECK(!sigaction(numbers[k], &action, NULL));
+    for (int k = 0; k < 4; k++)
+        if (fork() == 0) {
+            for (int i = 0; i < 20000; i++) kill(self, numbers[k]);
+            _exit(0);
+        }
+    CHECK(!sigprocmask(SIG_SETMASK, &none, NULL));
+    for (int left = 4; left > 0;)
+        if (waitpid(-1, NULL, 0) > 0) left--;
+        else CHECK(errno == EINTR);
+    return 0;
+}
+static int restarts_often(void) {
+    /* The frames of handlers that are long done must not hide new calls. */
+    struct sigaction action = {.sa_handler = count_signal, .sa_flags = SA_RESTART};
+    char byte;
+    CHECK(!pipe(ends) && !sigaction(SIGUSR1, &action, NULL));
+    handled = 10;
+    for (int i = 0; i < 20; i++) {
+        pid_t self = getpid();
+        if (fork() == 0) {
+            usleep(10000);
+            kill(self, SIGUSR1);
+            usleep(10000);
+            CHECK(write(ends[1], "xyz", 3) == 3);
+            _exit(0);
+        }
+        for (int k = 0; k < 3; k++) CHECK(read(ends[0], &byte, 1) == 1);
+        CHECK(wait(NULL) > 0);
+    }
+    CHECK(read(ends[0], &byte, 1) == -1 && errno == EIO); /* the rule's, the 61st */
+    return 0;
+}
+
 static int sleeps(void) {
     /* A stop and a continue make nanosleep go on by restart_syscall(2). */
     pid_t self = getpid();
@@ -260,6 +305,8 @@ int main(int argc, char **argv) {
     if (!strcmp(how, "daemon")) status = daemonize(argv[2]);
     if (!strcmp(how, "restarts")) status = restarts(SA_RESTART);
     if (!strcmp(how, "interrupts")) status = restarts(0);
+    if (!strcmp(how, "nested")) status = nested();
+    if (!strcmp(how, "restarts-often")) status = restarts_often();
     if (!strcmp(how, "sleeps")) status = sleeps();
     if (!strcmp(how, "own-filters")) status = own_filters();
     if (!strcmp(how, "killed-while-parked")) status = killed_while_parked();
