@@ -68,6 +68,7 @@ def main() -> int:
     parser.add_argument("--only", choices=MEASURES, action="append", help="not the others")
     options = parser.parse_args()
     sizes = QUICK if options.quick else FULL
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # start-up is measured as users have it
     about = header()
     began = time.monotonic()
     if not options.json:
