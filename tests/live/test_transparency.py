@@ -133,8 +133,11 @@ def test_every_exit_status() -> None:
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 8, 9, 10, 11, 13, 15, 24, 31, 32, 33, 34, 64])
 def test_death_by_a_signal_is_repeated(number: int) -> None:
-    status, _, err = finish([*UNDER, "sh", "-c", f"kill -{number} $$"])
-    assert (status, err) == (-number, "")
+    # make(1), for one, ignores 32 and 33 and hands that on.
+    command = ["sh", "-c", f"kill -{number} $$"]
+    bare = finish(command)
+    assert bare[0] == -number or number in (32, 33)
+    assert finish([*UNDER, *command]) == bare
 
 
 def test_a_script_without_an_interpreter_runs_as_env_runs_it(tmp_path: Path) -> None:
