@@ -19,6 +19,7 @@ from injector.words.model import (
     Warning,
 )
 from injector.words.syscalls import (
+    BRK_ALONE,
     GROUPS,
     LIBRARY_NAMES,
     RISKY,
@@ -81,6 +82,8 @@ def lint(scenario: Scenario) -> tuple[Warning, ...]:
         for check in _CHECKS:
             found.extend(_warn(rule, message) for message in check(rule, here, named))
         found.extend(_warn(rule, m, hint=True) for m in _twins(named, everyone))
+        if "brk" in named and "mmap" not in everyone:
+            found.append(_warn(rule, f"brk: {BRK_ALONE}"))
         found.extend(_warn(rule, m) for m in _shadowed(rule, scenario.rules[:position]))
     return tuple(found)
 

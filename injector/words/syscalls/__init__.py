@@ -5,7 +5,7 @@ here reads a file of the system, asks the kernel (but for the machine's name) or
 the large tables are loaded when first asked for.
 """
 
-from ._advice import NEVER, RISKY, VDSO
+from ._advice import BRK_ALONE, NEVER, RISKY, VDSO
 from ._calls import (
     AARCH64,
     ARCHES,
@@ -42,6 +42,7 @@ from ._errors import (
 __all__ = [
     "AARCH64",
     "ARCHES",
+    "BRK_ALONE",
     "ERRNOS",
     "GROUPS",
     "I386",

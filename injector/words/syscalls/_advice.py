@@ -55,7 +55,6 @@ RISKY: Mapping[str, str] = MappingProxyType(
         "of the run itself is exempt",
         "rseq": "the C library turns restartable sequences off, and nothing fails",
         "set_robust_list": "nothing is seen until a thread dies holding a lock",
-        "brk": "the C library falls back to mmap, and nothing fails; name mmap too, or use %alloc",
     }
 )
 """Calls whose failure does what its author rarely means, with what happens."""
@@ -65,3 +64,6 @@ VDSO: frozenset[str] = frozenset(
 )
 """Calls that programs answer for themselves without entering the kernel (vdso(7)): a rule on
 them sees only the rare call that does enter."""
+
+BRK_ALONE = "the C library falls back to mmap, and nothing fails; name mmap too, or use %alloc"
+"""What a failure of brk does when mmap goes on."""
