@@ -214,6 +214,9 @@ class NotifyEngine:
             pidfd.send(process.pidfd, signal.SIGSTOP)
         if order.error or order.value is not None:
             answer = (order.value or 0, order.error)
+            if order.error and call.name == "brk":
+                # It has no error: that it failed shows in the old break it returns (brk(2)).
+                answer = (procfs.program_break(process.pid), 0)
             if not self._listener.reply(call.raw[0], *answer):
                 self._undelivered(call, answer)
         else:

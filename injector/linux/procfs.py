@@ -197,6 +197,16 @@ def exit_code(pid: int) -> int | None:
     return int(fields[-1]) if fields[0] in (b"Z", b"X") else None
 
 
+def program_break(pid: int) -> int:
+    """Return the end of a process's heap, as brk(2) tells it to within a page; 0 if unknown."""
+    for line in (_read(f"/proc/{pid}/maps") or b"").splitlines():
+        if line.endswith(b"[heap]"):
+            return int(line.partition(b" ")[0].partition(b"-")[2], 16)
+    text = _read(f"/proc/{pid}/stat")
+    # Field 47, start_brk: there is no heap yet.
+    return int(text.rpartition(b")")[2].split()[44]) if text else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """The program in a process: its executable and where its dynamic loader lies.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import Victim
 from .harness import inject
 from .servers import serving, wait_until
 
@@ -199,3 +200,9 @@ def test_a_delayed_call_is_made_and_can_fail_late() -> None:
     assert again.sites == run.sites  # the same delay, too
     late = inject(["-q", "-e", rule + ":error=ETIMEDOUT"], ["cat", "/etc/hostname"])
     assert late.status == 1 and "Connection timed out" in late.err
+
+
+def test_a_refused_brk_leaves_the_break_where_it_was(victim: Victim) -> None:
+    run = inject(["-e", "brk:args.addr='>0':when=1:error=ENOMEM"], [victim("life"), "breaks"])
+    assert (run.status, run.out) == (0, "ok\n"), run.err
+    assert [one["syscall"] for one in run.injections] == ["brk"]

@@ -201,6 +201,15 @@ static int restarts_often(void) {
     return 0;
 }
 
+static int breaks(void) {
+    /* brk(2) has no errno: the kernel returns the old break, and the C library makes ENOMEM of it. */
+    char *before = sbrk(0);
+    CHECK(sbrk(100000) == (void *)-1 && errno == ENOMEM);
+    CHECK(sbrk(0) == before);
+    CHECK(sbrk(8192) == before && sbrk(0) == before + 8192);
+    before[8191] = 1;
+    return 0;
+}
 static int sleeps(void) {
     /* A stop and a continue make nanosleep go on by restart_syscall(2). */
     pid_t self = getpid();
@@ -307,6 +316,7 @@ int main(int argc, char **argv) {
     if (!strcmp(how, "interrupts")) status = restarts(0);
     if (!strcmp(how, "nested")) status = nested();
     if (!strcmp(how, "restarts-often")) status = restarts_often();
+    if (!strcmp(how, "breaks")) status = breaks();
     if (!strcmp(how, "sleeps")) status = sleeps();
     if (!strcmp(how, "own-filters")) status = own_filters();
     if (!strcmp(how, "killed-while-parked")) status = killed_while_parked();
