@@ -126,7 +126,6 @@ class NotifyEngine:
         """
         bell, tasks, table, stops = self._bell, self._tasks, self._table, self._stops
         receive, proceed = self._listener.receive, self._listener.proceed
-        monotonic = time.monotonic_ns
         call = StoppedCall(self.started)
         while True:
             if stops:
@@ -149,12 +148,12 @@ class NotifyEngine:
                 if task is None:
                     continue
             if restarts:
-                at, before = monotonic(), task.blocking.get(name)
-                task.blocking[name] = (raw, at)
+                before = task.blocking.get(name)
+                task.blocking[name] = raw
                 if (
                     before is not None
-                    and before[0][5:] == raw[5:]
-                    and at - before[1] > _QUICK
+                    and before[6] == raw[6]
+                    and before[5:] == raw[5:]
                     and self._restarted(task, raw)
                 ):
                     proceed(raw[0])
@@ -401,7 +400,8 @@ class NotifyEngine:
         simply, but a second signal that comes before the notification is received makes
         it return EINTR, of which the program dies. x86_64, handlers on the task's own stack.
         """
-        if raw[4] != _AUDIT_X86_64:
+        since, task.repeated = task.repeated, time.monotonic_ns()
+        if raw[4] != _AUDIT_X86_64 or task.repeated - since < _QUICK:
             return False
         where = procfs.blocked(task.tid)
         if where is None:

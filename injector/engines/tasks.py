@@ -83,6 +83,7 @@ class Task:
         "lanes",
         "lineage",
         "process",
+        "repeated",
         "restarting",
         "tid",
     )
@@ -94,8 +95,10 @@ class Task:
         self.born = 0  # tasks it created so far
         self.calls: dict[str, int] = {}  # by name; a Site's number
         self.lanes: dict[str, Any] = {}  # the decider's own
-        # The last notification of each call that may be restarted, and when it came (ns).
-        self.blocking: dict[str, tuple[tuple[int, ...], int]] = {}
+        # The last notification of each call that may be restarted, and when one was
+        # like the one before (ns).
+        self.blocking: dict[str, tuple[int, ...]] = {}
+        self.repeated = 0
         # A call that will come again though it was counted, and its answer then.
         self.restarting: tuple[int, ...] | None = None
         self.answer: tuple[int, int] | None = None
