@@ -160,6 +160,7 @@ class Listener:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self._received = bytearray(80)
         self._zero = bytes(80)  # RECV refuses a buffer that is not zeroed (EINVAL)
         self._unpack = struct.Struct("=QIIiIQ6Q").unpack
         self._continue = bytearray(struct.pack("=QqiI", 0, 0, 0, FLAG_CONTINUE))
@@ -181,8 +182,10 @@ class Listener:
             InterruptedError: a signal came first.
             FileNotFoundError: the task died meanwhile, or the last one is gone.
         """
-        # Given immutable bytes, ioctl copies them and returns what the kernel wrote.
-        return self._unpack(ioctl(self.fd, NOTIF_RECV, self._zero))
+        received = self._received
+        received[:] = self._zero
+        ioctl(self.fd, NOTIF_RECV, received, True)
+        return self._unpack(received)
 
     def proceed(self, cookie: int) -> bool:
         """Let the call be made. Return False if nobody waits for it any more."""

@@ -64,7 +64,7 @@ def test_the_seed_of_a_scenario_is_used_and_named(tmp_path: Path) -> None:
         ("getppid:error=EIO", "getppid never seen"),
         (
             "write:path=/data/**:error=EIO",
-            "write seen once, once on files other than /data/**, the first was ",
+            "write seen once, on files other than /data/**, the first was ",
         ),
         (
             "write:process=nobody:error=EIO",

@@ -76,7 +76,7 @@ def ended_line(command: str, ended: Ended) -> str:
 def nearest_miss(totals: Totals) -> str:
     """Return why a rule never fired: what came nearest to it."""
     rule = totals.rule
-    names = rule.match.syscalls_text or ", ".join(sorted(rule.match.syscalls))
+    names = rule.match.syscalls_text.replace(",", ", ") or ", ".join(sorted(rule.match.syscalls))
     if totals.seen == 0:
         return f"{names} never seen{_kernel_tests(rule)}"
     if totals.matched == 0:
@@ -87,8 +87,11 @@ def nearest_miss(totals: Totals) -> str:
         first = totals.examples.get(key, "")
         if key in ("path", "address") and not first:
             first = "one that could not be read"
+        elif first.startswith(("pipe:[", "socket:[")):  # the number says nothing
+            first = f"a {first.partition(':')[0]}"
         such = f", the first was {first}" if first else ""
-        return f"{names} seen {_times(totals.seen)}, {_times(count)} {what}{such}"
+        times = "" if count == totals.seen else f"{_times(count)} "
+        return f"{names} seen {_times(totals.seen)}, {times}{what}{such}"
     if totals.due == 0:
         return f"matched {_times(totals.matched)}, never due{_schedule(rule)}"
     chance = probability_text(rule.probability)
