@@ -71,10 +71,24 @@ class WithCommand(click.Command):
 )
 @click.argument("scenario", required=False, shell_complete=scenarios)
 @click.option("-e", "expressions", metavar="RULE", multiple=True, help="A rule in one line.")
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="The same seed, the same faults.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    metavar="N",
+    help="The same seed, the same faults. One is generated and printed otherwise.",
+)
 @click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="Write the facts.")
-@click.option("--engine", type=click.Choice(["auto", "notify", "ptrace"]), default="auto")
-@click.option("--timeout", metavar="T", help="End the target after so long, as 10s; status 124.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "notify", "ptrace"]),
+    default="auto",
+    help="How calls are stopped; ptrace is not available yet.",
+)
+@click.option(
+    "--timeout",
+    metavar="T",
+    help="End the target after so long, as 10s: SIGTERM, two seconds later SIGKILL; status 124.",
+)
 @click.option("--require-fired", is_flag=True, help="Exit with 3 if a rule never fired.")
 @click.option("--watch", metavar="SYSCALLS", help="Stop these calls too, without a fault.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
