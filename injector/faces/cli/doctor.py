@@ -117,6 +117,8 @@ def _engine_row(engine: Engine) -> _Row:
         text.append(f"\nlimited by: {', '.join(engine.limits)}")
     if engine.name not in AVAILABLE:
         text.append("\nby what the kernel allows; this engine is not available yet")
+    elif engine.attach:
+        text.append("\nby what the kernel allows; attaching is not available yet")
     return engine.state, engine.name, text
 
 
