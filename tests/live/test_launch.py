@@ -45,7 +45,11 @@ def test_named_calls_stop_and_get_our_answer() -> None:
 @pytest.mark.parametrize(
     ("command", "status"), [("/no/such", 127), ("no-such-command-here", 127), ("/etc", 126)]
 )
-def test_what_cannot_be_started_says_so(command: str, status: int) -> None:
+def test_what_cannot_be_started_says_so(
+    command: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A folder that may not be searched makes it 126, as execvp(3) has it.
+    monkeypatch.setenv("PATH", os.defpath)
     with pytest.raises(InjectError) as caught:
         launch([command], PROGRAM)
     assert caught.value.status == status
