@@ -170,12 +170,20 @@ class StoppedCall:
         """The call's own socket address, else its descriptor's peer and bound address."""
         own = self._own_address()
         if own is not None:
-            return (own,)
+            return (own, *self._resolved(own))
         found: list[Address] = []
         for fd in self.fds():
             if fd >= 0 and self.fd_kind(fd) is FdKind.SOCKET:
                 found += sockets.ends(self.task.process.pidfd, fd)
         return tuple(found)
+
+    def _resolved(self, own: Address) -> tuple[Address, ...]:
+        """Return a Unix address given by a relative path by its absolute one too."""
+        path = own.unix
+        base = procfs.cwd(self.task.tid) if path and not path.startswith(("/", "@")) else None
+        if not path or not base:
+            return ()
+        return (own._replace(unix=posixpath.normpath(posixpath.join(base, path))),)
 
     def _own_address(self) -> Address | None:
         known = shape(self.name, self.arch)

@@ -197,6 +197,7 @@ do("send", lambda: tcp.send(b"x"))
         ("connect:address=127.0.0.0/8", {"connect-tcp", "connect-other", "connect-six"}),
         ("connect:address=10.0.0.0/8", set()),
         ("connect:address=unix:one.sock", {"connect-unix"}),
+        ("connect:address=unix:{here}/one.sock", {"connect-unix"}),
         ("connect:address=unix:@{name}", {"connect-abstract"}),
         ("connect:address=unix:@*{name}", {"connect-abstract"}),
         ("accept4:address=127.0.0.1", {"accept"}),
