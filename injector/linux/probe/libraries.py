@@ -130,7 +130,7 @@ def libunwind() -> Finding:
     """Load libunwind-ptrace (libunwind-ptrace(3)); only rules with `caller` need it."""
     tried = attempt(_libunwind)
     if tried.ok:
-        return Finding("libunwind", State.OK, "libunwind-ptrace was loaded: call stacks can be read")
+        return Finding("libunwind", State.OK, "libunwind-ptrace loads: call stacks can be read")
     return Finding(
         "libunwind",
         State.INFO,
