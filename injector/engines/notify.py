@@ -330,7 +330,7 @@ class NotifyEngine:
                 self.kinship.settled(task, thread=False)
                 self._announce()
                 if len(procfs.threads(task.process.pid)) > 1:
-                    self.kinship.thread_gone(task)
+                    self.kinship.task_gone(task)
                     status = (call.args[0] & 0xFF) << 8
                     self._stops.append(TaskEnded(task, status, last=False))
                 else:
@@ -378,15 +378,15 @@ class NotifyEngine:
             if executing.tid in alive:
                 return task  # not done yet; the leader still runs the old program
             # The executing thread took over the leader's number (execve(2)).
-            self.kinship.thread_gone(task)
+            self.kinship.task_gone(task)
             self._stops.append(TaskEnded(task, 0, last=False))
-            self.kinship.thread_gone(executing)
+            self.kinship.task_gone(executing)
             executing.tid = process.pid
             process.tasks[process.pid] = self._tasks[process.pid] = executing
             task = executing
         for other in list(process.tasks.values()):
             if other is not task and other.tid not in alive:
-                self.kinship.thread_gone(other)
+                self.kinship.task_gone(other)
                 self._stops.append(TaskEnded(other, 0, last=False))
         process.execing = None
         process.executed()

@@ -119,3 +119,45 @@ class Creation:
         self.parent = parent
         self.thread = thread
         self.lineage = f"{parent.lineage}.{parent.born}"
+
+
+class Records:
+    """All live tasks and processes of the target."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, Task] = {}
+        self.processes: dict[int, Process] = {}
+        self.fresh: list[Task] = []  # recorded since the engine last looked
+
+    def adopt_first(self, pid: int, pidfd: int) -> Task:
+        """Record the launched process: lineage "0"."""
+        return self.add_process(pid, pidfd, "0", procfs.image(pid))
+
+    def add_process(self, pid: int, pidfd: int, lineage: str, image: Image) -> Task:
+        """Record a process and its first task."""
+        process = Process(pid, pidfd, lineage, image)
+        self.processes[pid] = process
+        return self.add_task(pid, process, lineage)
+
+    def add_task(self, tid: int, process: Process, lineage: str) -> Task:
+        """Record a thread of a known process."""
+        task = Task(tid, process, lineage)
+        process.tasks[tid] = task
+        self.tasks[tid] = task
+        self.fresh.append(task)
+        return task
+
+    def task_gone(self, task: Task) -> None:
+        """Forget a thread."""
+        self.tasks.pop(task.tid, None)
+        task.process.tasks.pop(task.tid, None)
+
+    def process_gone(self, process: Process) -> list[Task]:
+        """Forget a process that ended; return the tasks that ended with it."""
+        tasks = list(process.tasks.values())
+        for task in tasks:
+            self.task_gone(task)
+        self.processes.pop(process.pid, None)
+        process.forget_memory()
+        os.close(process.pidfd)
+        return tasks
