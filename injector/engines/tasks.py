@@ -7,7 +7,6 @@ found in `kinship`.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import Any
 
@@ -45,20 +44,28 @@ class Process:
         """Return up to `size` bytes of memory, fewer at the end of a mapping, b"" if none."""
         try:
             if self.memory < 0:
-                path = f"/proc/{self.pid}/mem"
+                path = f"/proc/{self._anyone()}/mem"
                 self.memory = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             return os.pread(self.memory, size, address)
         except (OSError, OverflowError):
             return b""
 
-    def write(self, address: int, data: bytes) -> None:
-        """Overwrite memory; nothing happens where that cannot be."""
-        with contextlib.suppress(OSError, OverflowError):
-            memory = os.open(f"/proc/{self.pid}/mem", os.O_WRONLY | os.O_CLOEXEC)
+    def write(self, address: int, data: bytes) -> bool:
+        """Overwrite memory; return False where that cannot be."""
+        try:
+            memory = os.open(f"/proc/{self._anyone()}/mem", os.O_WRONLY | os.O_CLOEXEC)
             try:
-                os.pwrite(memory, data, address)
+                return os.pwrite(memory, data, address) == len(data)
             finally:
                 os.close(memory)
+        except (OSError, OverflowError):
+            return False
+
+    def _anyone(self) -> int:
+        """Return a task that has the memory: a leader that ended before its threads has none."""
+        if procfs.state(self.pid) != "Z":
+            return self.pid
+        return next((tid for tid in self.tasks if tid != self.pid), self.pid)
 
     def executed(self) -> None:
         """Look again at what an execve(2) changed: image and memory."""

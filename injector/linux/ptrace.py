@@ -27,11 +27,10 @@ _ERROR = (1 << 64) - 1
 
 # linux/ptrace.h
 SEIZE, INTERRUPT, LISTEN = 0x4206, 0x4207, 0x4208
-GETSIGINFO, GETEVENTMSG, SETOPTIONS = 0x4202, 0x4201, 0x4200
+GETEVENTMSG, SETOPTIONS = 0x4201, 0x4200
 GET_SYSCALL_INFO = 0x420E
 CONT = _binding.PTRACE_CONT
 SYSCALL = _binding.PTRACE_SYSCALL
-SINGLESTEP = _binding.PTRACE_SINGLESTEP
 _DETACH = _binding.PTRACE_DETACH
 _PEEKUSER = _binding.PTRACE_PEEKUSER
 _POKEUSER = _binding.PTRACE_POKEUSER
@@ -44,6 +43,10 @@ O_FOLLOW = (
     | _binding.PTRACE_O_TRACECLONE
     | _binding.PTRACE_O_TRACEEXEC
 )
+LAUNCH = O_FOLLOW | O_TRACESECCOMP | O_EXITKILL
+"""Options for a target under our filter: without a tracer its calls fail with ENOSYS."""
+ATTACH = O_FOLLOW
+"""Options for a target that is to live on without us."""
 WALL = 0x40000000  # wait(2): children of every kind, tracees too
 
 
@@ -161,7 +164,7 @@ def _failed() -> bool:
 
 
 def request(what: int, tid: int, data: int = 0) -> bool:
-    """Make a request without an address: CONT, SYSCALL, SINGLESTEP, LISTEN, INTERRUPT.
+    """Make a request without an address: CONT, SYSCALL, LISTEN, INTERRUPT.
 
     Return False if the task is gone or not stopped.
     """
@@ -194,15 +197,12 @@ def detach(tid: int, signal: int = 0) -> bool:
     return _ptrace(_DETACH, tid, 0, signal) != _ERROR or _failed()
 
 
-_message = ctypes.c_ulong()
-
-
 def event_message(tid: int) -> int:
     """Return PTRACE_GETEVENTMSG: the new task of a creation, the old one of an exec; 0 if gone."""
-    if _ptrace(GETEVENTMSG, tid, 0, ctypes.addressof(_message)) == _ERROR:
+    message = ctypes.c_ulong()
+    if _ptrace(GETEVENTMSG, tid, 0, ctypes.addressof(message)) == _ERROR:
         _failed()
-        return 0
-    return _message.value
+    return message.value
 
 
 class Describer:
@@ -223,22 +223,10 @@ class Describer:
         return self._unpack(self._buffer)
 
 
-_siginfo = ctypes.create_string_buffer(128)
-
-
-def signal_code(tid: int) -> int | None:
-    """Return si_code of the signal a task is stopped for, None in a group-stop (EINVAL)."""
-    if _ptrace(GETSIGINFO, tid, 0, ctypes.addressof(_siginfo)) == _ERROR:
-        if ctypes.get_errno() != errno.EINVAL:
-            _failed()
-        return None
-    return int.from_bytes(_siginfo.raw[8:12], "little", signed=True)
-
-
 def peek_user(tid: int, offset: int) -> int | None:
     """Return a word of the task's user area (PTRACE_PEEKUSER), None if it is gone."""
     ctypes.set_errno(0)
-    word: int = _ptrace(_PEEKUSER, tid, offset, ctypes.addressof(_message))
+    word: int = _ptrace(_PEEKUSER, tid, offset, 0)
     if word == _ERROR and ctypes.get_errno():
         _failed()
         return None
