@@ -17,12 +17,14 @@ from injector.words.errors import InjectError
 from injector.words.model import Scenario, Warning
 
 
-def gather(spec: str | None, expressions: tuple[str, ...]) -> Scenario:
+def gather(
+    spec: str | None, expressions: tuple[str, ...], *, may_be_empty: bool = False
+) -> Scenario:
     """Return the rules of a scenario file, then those of `-e`; InjectError if there are none."""
     scenario = load_scenario(spec) if spec is not None else Scenario(())
     more = parse_rules(expressions, [rule.name for rule in scenario.rules])
     rules = (*scenario.rules, *more)
-    if not rules:
+    if not rules and not may_be_empty:
         raise InjectError(
             "there is nothing to inject: no scenario and no rule",
             help="give a scenario, or -e openat:error=EMFILE",
