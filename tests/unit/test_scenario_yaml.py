@@ -189,3 +189,31 @@ def test_a_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + RULE.replace("\n", "\r\n").encode())
     assert load_scenario(str(path)).name == "s"
+
+
+def test_a_key_given_twice_hides_no_other_mistake() -> None:
+    assert sorted(
+        mistakes(
+            "nmae: x\n"
+            "rules:\n"
+            "- {name: a, syscalls: wirte, error: EIO, error: ENOSPACE}\n"
+            "- {syscalls: [!x read], errno: EIO}\n"
+            "rules:\n"
+            "- {syscalls: openat, eror: EIO}\n"
+        )
+    ) == [
+        (1, 1, "unknown key 'nmae'; did you mean 'name'?"),
+        (3, 23, "no system call 'wirte'; did you mean 'write'?"),
+        (3, 42, "'error' is given twice"),
+        (4, 15, "!x is a YAML tag here, which a scenario has no use for"),
+        (4, 25, "unknown key 'errno'; did you mean 'error'?"),
+        (5, 1, "'rules' is given twice"),
+        (6, 22, "unknown key 'eror'; did you mean 'error'?"),
+    ]
+
+
+def test_both_values_of_a_key_given_twice_are_checked() -> None:
+    assert mistakes("rules: [{syscalls: read, error: EIO, error: ENOSPACE}]") == [
+        (1, 38, "'error' is given twice"),
+        (1, 45, "error: no error 'ENOSPACE'; did you mean 'ENOSPC'?"),
+    ]

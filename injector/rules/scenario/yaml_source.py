@@ -104,16 +104,24 @@ def read_text(path: str) -> str:
         ) from None
 
 
-def parse(text: str, source: str) -> Node | None:
-    """Return the tree of a YAML text, None for an empty one; ScenarioError with all mistakes."""
-    composer = _Composer(source)
+def parse(
+    text: str, source: str, notes: list[Mistake] | None = None, *, last: bool = False
+) -> Node | None:
+    """Return the tree of a YAML text, None for an empty one; ScenarioError with all mistakes.
+
+    With `notes` given, mistakes that leave a tree are added there instead of raised. Of a key
+    given twice the first value is in the tree, with `last` the last.
+    """
+    composer = _Composer(source, last)
     try:
         root = composer.compose(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
         raise ScenarioError(source, (_syntax(text, error),)) from None
     except yaml.reader.ReaderError as error:
         raise ScenarioError(source, (_character(text, error),)) from None
-    if composer.mistakes:
+    if notes is not None:
+        notes.extend(composer.mistakes)
+    elif composer.mistakes:
         raise ScenarioError(source, tuple(composer.mistakes))
     return root
 
@@ -146,8 +154,9 @@ def _character(text: str, error: yaml.reader.ReaderError) -> Mistake:
 class _Composer:
     """Makes a tree of events without recursion, so that depth cannot break anything."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, last: bool) -> None:
         self.source = source
+        self.last = last
         self.mistakes: list[Mistake] = []
         self.anchors: dict[str, Node] = {}
         self.open: list[tuple[Node, list[Node]]] = []
@@ -199,6 +208,8 @@ class _Composer:
         elif not tag.startswith(_TAG):
             help = f'quote it: "{tag}{event.value}"' if tag.startswith("!") else "drop the tag"
             self.note(node, f"{tag} is a YAML tag here, which a scenario has no use for", help)
+            # `!close` is meant as it stands; without a value it would be a second mistake.
+            node.value = node.text = event.value or tag
         else:
             node.value = self.tagged(node, tag.removeprefix(_TAG))
         return node
@@ -258,6 +269,9 @@ class _Composer:
             elif key.text in seen:
                 first = seen[key.text]
                 self.note(key, f"'{key.text}' is given twice", f"first in line {first.line}")
+                if self.last:
+                    node.pairs = [pair for pair in node.pairs if pair[0].text != key.text]
+                    node.pairs.append((key, value))
             else:
                 seen[key.text] = key
                 node.pairs.append((key, value))
