@@ -396,3 +396,19 @@ def test_names_of_several_one_line_rules() -> None:
         parse_rules(["read:error=EIO:name=a"], taken=["a"])
     assert isinstance(caught.value, InjectError)
     assert "another rule is named 'a' already" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("EOI", "EIO"),
+        ("eoi", "EIO"),
+        ("ENOSCP", "ENOSPC"),
+        ("EMFIEL", "EMFILE"),
+        ("EPIEP", "EPIPE"),
+    ],
+)
+def test_two_letters_exchanged_are_one_mistake(word: str, meant: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        parse_rule(f"write:error={word}")
+    assert caught.value.mistakes[0].message == f"error: no error '{word}'; did you mean '{meant}'?"
