@@ -57,7 +57,7 @@ def test_nothing_to_say(text: str) -> None:
         ("mmap:retval=0", "mmap: the program gets an address where nothing is mapped"),
         ("read:retval=10", "read: the program takes 10 bytes for read that nobody wrote"),
         ("close:retval=0", "close: the descriptor stays open (it leaks)"),
-        ("inject=chdir:retval=-5", "is error 5 to the program; say `error`"),
+        ("inject=chdir:retval=-5", "retval -5 is error EIO to the program; say error=EIO"),
         ("read:delay=1s:probability=0", "probability 0: the rule never fires"),
         ("read:delay=1s:limit=0", "limit 0: the rule never fires"),
         ("read:delay=1s:after=2s:until=1s", "after 2s and until 1s: the rule never fires"),
@@ -187,3 +187,15 @@ def test_all_calls_at_once_are_linted_quickly() -> None:
 def test_rules_in_plain_english(text: str, sentence: str) -> None:
     rules = parse_rules([text])
     assert explain(Scenario(rules)) == [f"{rules[0].name}: {sentence}"]
+
+
+def test_a_rule_named_as_its_call_is_named_once() -> None:
+    (message,) = warnings("inject=close:retval=0")
+    assert message.startswith("the descriptor stays open")
+    assert warnings("close:retval=0")[0].startswith("close: the descriptor stays open")
+
+
+def test_a_negative_value_is_told_as_such() -> None:
+    (rule,) = parse_rules(["inject=chdir:retval=-1"])
+    assert rule.text == "chdir:retval=-1:name=chdir"
+    assert explain(Scenario((rule,))) == ["chdir: every chdir reports -1 without being made"]

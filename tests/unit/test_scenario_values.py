@@ -278,7 +278,8 @@ def test_retval_refuses_what_programs_take_for_an_error() -> None:
         "say error: EIO",
     )
     assert values.retval("0x7fff") == 0x7FFF
-    assert values.retval("-5000") == -5000
+    assert values.retval("-5000") == values.retval("18446744073709546616") == 2**64 - 5000
+    assert values.retval_text(2**64 - 5000) == "-5000"
     for wrong in ("0x10000000000000000", "0xffffffffffffffff", "x"):
         with pytest.raises(Bad):
             values.retval(wrong)
@@ -367,3 +368,8 @@ def test_globs() -> None:
         notes = Mistakes()
         assert patterns.globs([Text(wrong)], notes) is None
         assert len(notes.found) == 1
+
+
+@pytest.mark.parametrize("text", ["50%", "10%", "0.5%", "33.3%", "99%", "0.0001%"])
+def test_a_fraction_is_written_as_people_write_it(text: str) -> None:
+    assert values.short_text(values.short(text)) == text

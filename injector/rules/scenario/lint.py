@@ -25,6 +25,7 @@ from injector.words.syscalls import (
     RISKY,
     VDSO,
     Kind,
+    errno_name,
     errno_number,
     errnos_of,
     native,
@@ -36,7 +37,7 @@ from .build import CORRUPTIBLE, TRANSFERS
 from .explain import explain
 from .fields import Mistakes, Text
 from .sets import OMITTED, choose
-from .values import MAX_ERRNO, duration_text
+from .values import MAX_ERRNO, duration_text, retval_text
 
 __all__ = ["explain", "lint"]
 
@@ -90,7 +91,8 @@ def lint(scenario: Scenario) -> tuple[Warning, ...]:
 
 def _warn(rule: Rule, message: str, *, hint: bool = False) -> Warning:
     line, column = rule.place
-    return Warning(message, rule.name, line, column, hint)
+    # strace's rules are named as their calls, so that a call would be named twice.
+    return Warning(message.removeprefix(f"{rule.name}: "), rule.name, line, column, hint)
 
 
 def _here(calls: frozenset[str]) -> tuple[str, ...]:
@@ -189,9 +191,10 @@ def _successes(rule: Rule, here: tuple[str, ...], named: frozenset[str]) -> Iter
     outcome = rule.fault.outcome
     if not isinstance(outcome, Return):
         return
-    signed = outcome.value - 2**64 if outcome.value >= 2**63 else outcome.value
+    signed = int(retval_text(outcome.value))
     if -MAX_ERRNO <= signed < 0:
-        yield f"retval {outcome.value} is error {-signed} to the program; say `error`"
+        name = errno_name(-signed)
+        yield f"retval {signed} is error {name} to the program; say error={name}"
         return
     calls = set(here)
     if found := calls & _DESCRIPTORS:

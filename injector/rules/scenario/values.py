@@ -200,7 +200,12 @@ def retval(text: str) -> int:
     if -MAX_ERRNO <= signed < 0:
         # linux/err.h, IS_ERR_VALUE: the C library turns these into -1 and errno.
         raise Bad(f"{text} is a failure to the program", f"say error: {errno_name(-signed)}")
-    return value
+    return value % 2**64
+
+
+def retval_text(value: int) -> str:
+    """Return a value as `retval()` reads it, signed as programs take it."""
+    return str(value - 2**64 if value >= 2**63 else value)
 
 
 def strace_retval(text: str) -> int:
@@ -233,7 +238,9 @@ def short_text(value: Short) -> str:
     if value.fraction is None:
         return str(value.bytes)
     exact = Decimal(value.fraction) * 100
-    percents = (f"{exact.normalize():.{digits}g}" for digits in (6, 17, 25))
+    rounded = (Decimal(f"{exact:.{digits}g}").normalize() for digits in (6, 17, 25))
+    # As people write it, 50 and not 5E+1, unless it is too long to be read back.
+    percents = (shown for one in rounded for shown in (f"{one:f}", str(one)) if len(shown) <= 40)
     return next(f"{one}%" for one in percents if float(number(one) / 100) == value.fraction)
 
 
