@@ -47,6 +47,17 @@ def pattern(glob: str) -> re.Pattern[str]:
     return re.compile("".join(out), re.DOTALL)
 
 
+def unclosed(glob: str) -> bool:
+    """Return whether a `[` opens no class, so that it stands for itself."""
+    at = glob.find("[")
+    while at >= 0:
+        end = glob.find("]", at + 2)
+        if end < 0:
+            return True
+        at = glob.find("[", end)
+    return False
+
+
 def matcher(globs: Globs) -> Callable[[str], bool]:
     """Return the test of one text: some include (or none given) and no exclude."""
     include = tuple(pattern(glob).fullmatch for glob in globs.include)

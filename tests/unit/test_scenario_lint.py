@@ -199,3 +199,29 @@ def test_a_negative_value_is_told_as_such() -> None:
     (rule,) = parse_rules(["inject=chdir:retval=-1"])
     assert rule.text == "chdir:retval=-1:name=chdir"
     assert explain(Scenario((rule,))) == ["chdir: every chdir reports -1 without being made"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("path=/a/../b", "path: /a/../b never matches: paths are compared without . and .."),
+        ("path=!./x", "path: ./x never matches: paths are compared without . and .."),
+        ("path=a/b", "path: a/b never matches: paths are absolute; say **/a/b"),
+        ("path=/a/", "path: /a/ never matches: no path has a / at the end; say /a/**"),
+        ("path=/a//b", "path: /a//b never matches: no path has //"),
+        ("path=/a/[bc", "path: the [ in /a/[bc is not closed, so it stands for itself"),
+        ("process=[0-9]x[y", "process: the [ in [0-9]x[y is not closed"),
+        ("thread=![a", "thread: the [ in [a is not closed"),
+        ("path=**/../b", "**/../b never matches"),
+    ],
+)
+def test_a_glob_that_never_matches(words: str, expected: str) -> None:
+    (message,) = warnings(f"write:error=EIO:{words}")
+    assert expected in message
+
+
+@pytest.mark.parametrize(
+    "glob", ["/", "/a/**", "**/x", "*.db", "/a/..b", "[ab]/c", "/a[]]b", "x[!]]", "pipe:*"]
+)
+def test_a_glob_that_can_match(glob: str) -> None:
+    assert warnings(f"write:error=EIO:path='{glob}'") == []

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from injector.rules.globs import unclosed
 from injector.words.model import (
     EVERY,
     Corrupt,
     Fail,
+    Globs,
     Match,
     Return,
     Rule,
@@ -230,6 +232,38 @@ def _never(rule: Rule, here: tuple[str, ...], named: frozenset[str]) -> Iterator
             yield f"args: {_list(without)} has no parameter {argument.parameter}: never matches"
 
 
+def _globs(rule: Rule, here: tuple[str, ...], named: frozenset[str]) -> Iterator[str]:
+    match = rule.match
+    units = [one.unix for one in match.address if one.unix is not None]
+    lists = (
+        ("path", match.path),
+        ("process", match.process),
+        ("thread", match.thread),
+        ("caller", match.caller),
+        ("address", Globs(tuple(units))),
+    )
+    for key, globs in lists:
+        for pattern in (*globs.include, *globs.exclude) if globs else ():
+            if unclosed(pattern):
+                yield f"{key}: the [ in {pattern} is not closed, so it stands for itself"
+    for pattern in (*match.path.include, *match.path.exclude) if match.path else ():
+        if why := _no_path(pattern):
+            yield f"path: {pattern} never matches: {why}"
+
+
+def _no_path(pattern: str) -> str:
+    """Return why no path of a call can match, "" if one can."""
+    parts = pattern.split("/")
+    if ".." in parts or "." in parts:
+        return "paths are compared without . and .."
+    if len(parts) > 1 and pattern[:1] not in "/*?[":
+        return f"paths are absolute; say **/{pattern}"
+    if "" in parts[1:] and pattern != "/":
+        what = "a / at the end" if parts[-1] == "" else "//"
+        return f"no path has {what}" + (f"; say {pattern}**" if parts[-1] == "" else "")
+    return ""
+
+
 def _has(call: str, *kinds: Kind) -> bool:
     found = signature(call, native())
     return found is None or found.first(*kinds) is not None
@@ -323,6 +357,7 @@ _CHECKS = (
     _endless,
     _successes,
     _never,
+    _globs,
     _elsewhere,
     _closing,
     _transfers,
