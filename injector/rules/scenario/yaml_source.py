@@ -34,6 +34,7 @@ _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
+_OPEN_ALREADY = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/self/fd/\d+", re.ASCII)
 _QUOTE = "quote it: values cannot begin with % ! & * @ ` > | { [ unquoted"
 
 
@@ -69,10 +70,11 @@ class Node:
 def read_text(path: str) -> str:
     """Return the text of a scenario file; InjectError says why if it cannot be one."""
     try:
-        with open(path, "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if stat.S_ISDIR(mode):
-                raise IsADirectoryError
+        _refuse(path, os.stat(path).st_mode)
+        # Not to block where a FIFO came into its place since.
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            _refuse(path, os.fstat(file.fileno()).st_mode)
+            os.set_blocking(file.fileno(), True)
             raw = file.read(MAX_BYTES + 1)
             size = os.fstat(file.fileno()).st_size
     except IsADirectoryError:
@@ -102,6 +104,23 @@ def read_text(path: str) -> str:
             f"{path} is no scenario: not UTF-8 text (byte 0x{raw[error.start]:02x} in line {line})",
             help="a scenario is a YAML file in UTF-8",
         ) from None
+
+
+def _refuse(path: str, mode: int) -> None:
+    """Raise for what is neither a regular file nor something the caller has open already.
+
+    Opening a FIFO or a device may block for ever, or do something.
+    """
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError
+    if stat.S_ISREG(mode) or _OPEN_ALREADY.fullmatch(path):
+        return
+    kinds = ((stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"))
+    what = next((name for test, name in kinds if test(mode)), "a device")
+    raise InjectError(
+        f"{path} is {what}, not a scenario file",
+        help="a scenario is a regular file; /dev/stdin and <(command) are read too",
+    )
 
 
 def parse(
