@@ -96,7 +96,7 @@ def test_wrong_durations(text: str, message: str) -> None:
 
 @given(st.integers(0, 366 * 24 * 3600 * 10**9))
 def test_durations_are_read_back(nanoseconds: int) -> None:
-    assert values.duration(values.duration_text(nanoseconds)) == nanoseconds
+    assert values.duration(values.exact_duration_text(nanoseconds)) == nanoseconds
 
 
 @pytest.mark.parametrize(
@@ -373,3 +373,27 @@ def test_globs() -> None:
 @pytest.mark.parametrize("text", ["50%", "10%", "0.5%", "33.3%", "99%", "0.0001%"])
 def test_a_fraction_is_written_as_people_write_it(text: str) -> None:
     assert values.short_text(values.short(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (11476750, "11.5ms"),
+        (999999999, "1s"),
+        (1500000000, "1.5s"),
+        (200000000, "200ms"),
+        (90 * 10**9, "90s"),
+        (1234000000, "1.234s"),
+        (123456, "123us"),
+        (999, "999ns"),
+        (0, "0s"),
+    ],
+)
+def test_times_for_people_are_short(nanoseconds: int, text: str) -> None:
+    assert values.duration_text(nanoseconds) == text
+
+
+def test_times_that_are_read_back_are_exact() -> None:
+    assert values.exact_duration_text(11476750) == "11476750ns"
+    delay = values.delay("11476750ns..1.5s")
+    assert values.delay(values.delay_text(delay)) == delay

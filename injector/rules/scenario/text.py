@@ -22,7 +22,7 @@ from injector.words.model import (
 
 from .values import (
     delay_text,
-    duration_text,
+    exact_duration_text,
     number_text,
     probability_text,
     retval_text,
@@ -71,9 +71,9 @@ def _parts(rule: Rule) -> Iterable[tuple[str, str]]:
     if rule.per != "task":
         yield "per", rule.per
     if rule.after is not None:
-        yield "after", duration_text(rule.after)
+        yield "after", exact_duration_text(rule.after)
     if rule.until is not None:
-        yield "until", duration_text(rule.until)
+        yield "until", exact_duration_text(rule.until)
     if match.startup:
         yield "during", "startup"
     yield from _effects(rule)

@@ -107,7 +107,17 @@ def _nanoseconds(text: str, value: Fraction) -> int:
 
 
 def duration_text(nanoseconds: int) -> str:
-    """Return a time in the greatest unit that needs no fraction."""
+    """Return a time for people: 1.5s, 200ms; three digits of one that has more than five."""
+    if nanoseconds and len(str(nanoseconds).rstrip("0")) > 5:
+        nanoseconds = round(nanoseconds, 3 - len(str(nanoseconds)))
+    if not nanoseconds:
+        return "0s"
+    unit = next(unit for unit in ("s", "ms", "us", "ns") if nanoseconds >= UNITS[unit])
+    return f"{(Decimal(nanoseconds) / UNITS[unit]).normalize():f}{unit}"
+
+
+def exact_duration_text(nanoseconds: int) -> str:
+    """Return a time as `duration()` reads it, in the greatest unit that needs no fraction."""
     if not nanoseconds:
         return "0s"
     unit = next(unit for unit in ("s", "ms", "us", "ns") if nanoseconds % UNITS[unit] == 0)
@@ -142,7 +152,7 @@ def delay(text: str) -> Delay:
 
 def delay_text(value: Delay) -> str:
     """Return a delay as `delay()` reads it."""
-    low, high = duration_text(value.low), duration_text(value.high)
+    low, high = exact_duration_text(value.low), exact_duration_text(value.high)
     shapes = {"fixed": low, "uniform": f"{low}..{high}", "normal": f"normal {low} {high}"}
     return shapes.get(value.shape, f"exponential {low}")
 
