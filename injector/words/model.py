@@ -50,6 +50,7 @@ class Globs:
 
     With no `include` given, everything not excluded matches. `*` and `?` stop at
     `/`, `**` does not; a pattern without `/` is compared with the last component.
+    In a command line all of them match any character.
     """
 
     include: tuple[str, ...] = ()
