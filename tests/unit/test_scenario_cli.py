@@ -61,8 +61,14 @@ def test_check_takes_rules_and_strace_expressions() -> None:
 def test_check_refuses_mistakes_and_nothing(tmp_path: Path) -> None:
     assert isinstance(refused("check", "-e", "wirte:error=EIO"), ScenarioError)
     assert refused("check").message == "there is nothing to inject: no scenario and no rule"
-    assert refused("check", "-e", "inject=none:error=EIO").message.startswith("there is nothing")
     assert refused("check", str(tmp_path)).message.endswith("is a directory, not a scenario file")
+
+
+@pytest.mark.parametrize("calls", ["none", "!all", "?no_such_call", "?%no_such_class"])
+def test_an_expression_that_means_no_call_is_no_mistake(calls: str) -> None:
+    assert output("check", "-e", f"inject={calls}:error=EIO") == (
+        "warning: -e: no system call is meant, so nothing is injected\nok: 0 rules, 1 warning\n"
+    )
 
 
 def test_list_scenarios() -> None:

@@ -18,15 +18,18 @@ from injector.words.model import Scenario, Warning
 
 
 def gather(spec: str | None, expressions: tuple[str, ...]) -> Scenario:
-    """Return the rules of a scenario file, then those of `-e`; InjectError if there are none."""
-    scenario = load_scenario(spec) if spec is not None else Scenario(())
-    more = parse_rules(expressions, [rule.name for rule in scenario.rules])
-    rules = (*scenario.rules, *more)
-    if not rules:
+    """Return the rules of a scenario file, then those of `-e`; InjectError if neither is given.
+
+    There may be none: strace's `inject=?name` is no mistake where no such call exists.
+    """
+    if spec is None and not expressions:
         raise InjectError(
             "there is nothing to inject: no scenario and no rule",
             help="give a scenario, or -e openat:error=EMFILE",
         )
+    scenario = load_scenario(spec) if spec is not None else Scenario(())
+    more = parse_rules(expressions, [rule.name for rule in scenario.rules])
+    rules = (*scenario.rules, *more)
     return Scenario(
         rules, scenario.name, scenario.about, scenario.seed, scenario.source, scenario.text
     )
