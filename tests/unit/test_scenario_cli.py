@@ -58,6 +58,17 @@ def test_check_takes_rules_and_strace_expressions() -> None:
     assert "write: every write fails with EIO" in text
 
 
+def test_check_tells_a_class_of_calls_once() -> None:
+    lines = output("check", "-e", "inject=%file:error=EIO:when=2").splitlines()
+    assert re.fullmatch(
+        r"  inject=%file:error=EIO:when=2: \d+ rules, one for each call: the 2nd call of each task "
+        r"fails with EIO \(Input/output error\)",
+        lines[0],
+    )
+    assert re.search(r"\bopenat\b", "\n".join(lines[1:-1]))
+    assert len(lines) < 15
+
+
 def test_check_refuses_mistakes_and_nothing(tmp_path: Path) -> None:
     assert isinstance(refused("check", "-e", "wirte:error=EIO"), ScenarioError)
     assert refused("check").message == "there is nothing to inject: no scenario and no rule"

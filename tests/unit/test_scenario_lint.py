@@ -225,3 +225,16 @@ def test_a_glob_that_never_matches(words: str, expected: str) -> None:
 )
 def test_a_glob_that_can_match(glob: str) -> None:
     assert warnings(f"write:error=EIO:path='{glob}'") == []
+
+
+def test_a_large_family_is_looked_at_as_one() -> None:
+    assert warnings("inject=%file:error=EIO") == []
+    (found,) = lint(Scenario(parse_rules(["inject=all:error=EIO"])))
+    assert found.rule == "inject=all:error=EIO"
+    assert found.message.startswith("the set includes futex")
+
+
+def test_calls_that_a_large_family_names_are_still_told() -> None:
+    messages = warnings("inject=chdir,fchdir,getcwd,futex,?stat:error=EMFILE")
+    assert any(message.startswith("chdir, fchdir, futex, getcwd") for message in messages)
+    assert any(message.startswith("futex: the C library aborts") for message in messages)

@@ -280,3 +280,11 @@ def test_a_limit_that_no_rule_can_keep_is_refused_with_the_reason(text: str) -> 
     (mistake,) = refused(f"inject={text}:error=EIO").mistakes
     assert mistake.message.startswith("@32: a rule names a call for every architecture, and ")
     assert mistake.message.endswith("of @32 alone")
+
+
+def test_the_rules_of_one_expression_are_a_family() -> None:
+    rules = parse_rules(
+        ["inject=%file:error=EIO:when=2", " inject=write:error=EIO", "read:delay=1s"]
+    )
+    assert {rule.family for rule in rules[:-2]} == {"inject=%file:error=EIO:when=2"}
+    assert [rule.family for rule in rules[-2:]] == ["inject=write:error=EIO", ""]

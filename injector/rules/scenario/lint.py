@@ -6,6 +6,7 @@ Each check looks at one rule, or at one rule and those before it, and gives warn
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from injector.rules.globs import unclosed
 from injector.words.model import (
@@ -35,6 +36,7 @@ from injector.words.syscalls import (
     signature,
 )
 
+from . import strace
 from .build import CORRUPTIBLE, TRANSFERS
 from .explain import explain
 from .fields import Mistakes, Text
@@ -69,6 +71,8 @@ _TWINS = (
     ("inotify_init", "inotify_init1"),
     ("epoll_create", "epoll_create1"),
 )
+FEW = 4
+"""So many rules of one family are told one by one."""
 _RETRIED = ("EINTR", "EAGAIN")
 _DESCRIPTORS = GROUPS["open"] | GROUPS["accept"] | {"socket", "dup", "epoll_create1", "eventfd2"}
 _FD = (Kind.FD, Kind.DIRFD)
@@ -81,9 +85,8 @@ def lint(scenario: Scenario) -> tuple[Warning, ...]:
         return (Warning("no system call is meant, so nothing is injected", "-e"),)
     found: list[Warning] = []
     everyone = frozenset().union(*(rule.match.syscalls for rule in scenario.rules))
-    for position, rule in enumerate(scenario.rules):
+    for position, rule, named in _units(scenario.rules):
         here = _here(rule.match.syscalls)
-        named = frozenset(_named(rule.match))
         for check in _CHECKS:
             found.extend(_warn(rule, message) for message in check(rule, here, named))
         found.extend(_warn(rule, m, hint=True) for m in _twins(named, everyone))
@@ -93,10 +96,32 @@ def lint(scenario: Scenario) -> tuple[Warning, ...]:
     return tuple(found)
 
 
+def _units(rules: tuple[Rule, ...]) -> Iterator[tuple[int, Rule, frozenset[str]]]:
+    """Yield what is looked at by itself: position, rule, and the calls it names one by one.
+
+    The rules of one large family are one, or a class of calls would be hundreds of warnings.
+    """
+    done: set[str] = set()
+    for position, rule in enumerate(rules):
+        if rule.family in done:
+            continue
+        kin = [one for one in rules if rule.family and one.family == rule.family]
+        if len(kin) <= FEW:
+            yield position, rule, frozenset(_named(rule.match))
+            continue
+        done.add(rule.family)
+        calls = frozenset().union(*(one.match.syscalls for one in kin))
+        match = replace(rule.match, syscalls=calls)
+        yield position, replace(rule, name=rule.family, match=match), strace.named(rule.family)
+
+
 def _warn(rule: Rule, message: str, *, hint: bool = False) -> Warning:
     line, column = rule.place
     # strace's rules are named as their calls, so that a call would be named twice.
-    return Warning(message.removeprefix(f"{rule.name}: "), rule.name, line, column, hint)
+    message = message.removeprefix(f"{rule.name}: ")
+    if rule.family:
+        message = message.removeprefix(f"{rule.name} ")
+    return Warning(message, rule.name, line, column, hint)
 
 
 def _here(calls: frozenset[str]) -> tuple[str, ...]:

@@ -40,6 +40,13 @@ def renamed(rule: Rule, name: str) -> Rule:
     return replace(rule, name=name, text=rule_text(replace(rule, name=name)))
 
 
+def named(family: str) -> frozenset[str]:
+    """Return the calls that an expression names one by one, not by a class or a regex."""
+    calls = family.partition("=")[2].partition(":")[0]
+    words = {word.lstrip("?").partition("@")[0] for word in calls.split(",")}
+    return frozenset() if calls.startswith("!") else frozenset(words & EVERYTHING)
+
+
 def parse(text: str, notes: Mistakes) -> tuple[Rule, ...]:
     """Return one rule per syscall of the expression; what is wrong is noted."""
     match = _PREFIX.match(text.lstrip())
@@ -74,7 +81,8 @@ def parse(text: str, notes: Mistakes) -> tuple[Rule, ...]:
         return ()
     fault = _fault(given)
     when: When = given.get("when", When())
-    rules = (Rule(name, Match(variants(name), name), fault, when) for name in calls)
+    family = " ".join(text.split())
+    rules = (Rule(name, Match(variants(name), name), fault, when, family=family) for name in calls)
     return tuple(renamed(rule, rule.name) for rule in rules)
 
 
