@@ -94,8 +94,17 @@ def nearest_miss(totals: Totals) -> str:
         return f"{names} seen {_times(totals.seen)}, {times}{what}{such}"
     if totals.due == 0:
         return f"matched {_times(totals.matched)}, never due{_schedule(rule)}"
+    due = f"due {_times(totals.due)}"
+    if totals.preempted:
+        first = ", ".join(
+            f"{name} fired first, {_times(n)}" for name, n in totals.preempted.items()
+        )
+        left = totals.due - sum(totals.preempted.values())
+        if not left:
+            return f"{due}, but {first}"
+        due = f"{due}, but {first}; {_times(left)} left"
     chance = probability_text(rule.probability)
-    return f"due {_times(totals.due)}, and the coin of {chance} never fell so"
+    return f"{due}, and the coin of {chance} never fell so"
 
 
 def _times(count: int) -> str:
