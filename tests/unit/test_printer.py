@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from injector.faces.cli.printer import nearest_miss
+from injector.faces.cli.printer import nearest_miss, rule_table
 from injector.rules.decide import Totals
 from injector.rules.scenario.oneline import parse_rules
 
@@ -43,3 +43,21 @@ def totals(text: str = "write:error=EIO", **facts: Any) -> Totals:
 def test_a_due_rule_that_never_fired(text: str, preempted: dict[str, int], said: str) -> None:
     one = totals(text, seen=7, matched=7, due=7, preempted=preempted)
     assert nearest_miss(one) == said
+
+
+@pytest.mark.parametrize(
+    ("expected", "shown"),
+    [
+        (0.0, "0"),
+        (1e-7, "<0.0001"),
+        (0.0001, "0.0001"),
+        (0.07, "0.07"),
+        (1.0, "1"),
+        (33.333333, "33.33"),
+        (999.96, "1000"),
+        (462_700.25, "462700"),
+        (4e9, "4000000000"),
+    ],
+)
+def test_expected_is_in_plain_digits(expected: float, shown: str) -> None:
+    assert rule_table([totals(seen=1, expected=expected)])[1].split()[-1] == shown

@@ -147,12 +147,19 @@ def _schedule(rule: Rule) -> str:
     return ": outside of its time (after, until)" if rule.after or rule.until else ""
 
 
+def _plain(number: float) -> str:
+    """Return a number in plain digits, with as many of them as say something."""
+    if number >= 1000:
+        return f"{number:.0f}"
+    return f"{number:.4g}" if number >= 0.0001 or not number else "<0.0001"
+
+
 def rule_table(all_totals: list[Totals]) -> list[str]:
     """Return the table of the rules' counts, aligned."""
     rows: list[tuple[str, ...]] = [("rule", "seen", "matched", "due", "fired", "expected")]
     for totals in all_totals:
         counts = (totals.seen, totals.matched, totals.due, totals.fired)
-        rows.append((totals.rule.name, *map(str, counts), f"{totals.expected:.4g}"))
+        rows.append((totals.rule.name, *map(str, counts), _plain(totals.expected)))
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
     return [
         "  "
