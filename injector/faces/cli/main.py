@@ -13,6 +13,7 @@ import traceback
 
 import click
 
+from injector.faces.cli.usage import no_such_option
 from injector.words.errors import InjectError, ScenarioError
 
 COMMANDS = {
@@ -92,12 +93,16 @@ def explain(error: InjectError) -> str:
 def main() -> None:
     """Run the command line; exit 125 on an error of our own."""
     try:
-        cli(standalone_mode=False)
+        # Under its own name also as `python -m injector`, where click would ask argv.
+        cli(prog_name="inject", complete_var="_INJECT_COMPLETE", standalone_mode=False)
     except InjectError as error:
         click.echo(explain(error), err=True)
         sys.exit(error.status)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
+    except click.NoSuchOption as error:
+        click.echo(explain(no_such_option(error)), err=True)
+        sys.exit(125)
     except click.ClickException as error:
         error.show()
         sys.exit(125)
