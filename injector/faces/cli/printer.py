@@ -32,6 +32,7 @@ class Printer:
 
     def __init__(self, *, faults: bool, quiet: bool = False) -> None:
         self._faults = faults
+        self._quiet = quiet
         self._warned = quiet
         self._processes: set[int] = set()
 
@@ -40,8 +41,11 @@ class Printer:
         match event:
             case TaskStart(pid=pid):
                 self._processes.add(pid)
-            case Injection() if self._faults:
-                say(fault_line(event, many=len(self._processes) > 1))
+            case Injection():
+                if self._faults:
+                    say(fault_line(event, many=len(self._processes) > 1))
+                if not self._quiet and "freeze" in event.fault.split(", "):
+                    say(freeze_line(event))
             case Control(what="timeout"):
                 say(f"inject: time is up: {event.detail}")
             case Control(what="blind-spot") if not self._warned:
@@ -61,6 +65,15 @@ def fault_line(event: Injection, *, many: bool) -> str:
     faults = [word for word in event.fault.split(", ") if not word.startswith(("error", "retval"))]
     also = "".join(f" ({word})" for word in faults)
     return f"inject: {who}{call} = {event.result}{also} (INJECTED: {event.rule})"
+
+
+def freeze_line(event: Injection) -> str:
+    """Return how a frozen process goes on: until then the run seems to hang."""
+    pid = event.pid
+    return (
+        f"inject: {event.process} ({pid}) is frozen at {event.syscall}: "
+        f"gdb -p {pid} looks into it, kill -CONT {pid} lets it go on"
+    )
 
 
 def ended_line(command: str, ended: Ended) -> str:
