@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from injector.faces.cli.printer import nearest_miss, rule_table
+from injector.faces.cli.printer import nearest_miss, rule_table, unfired_lines, warning_lines
 from injector.rules.decide import Totals
 from injector.rules.scenario.oneline import parse_rules
+from injector.words.model import Warning
 
 
 def totals(text: str = "write:error=EIO", **facts: Any) -> Totals:
@@ -61,3 +63,38 @@ def test_a_due_rule_that_never_fired(text: str, preempted: dict[str, int], said:
 )
 def test_expected_is_in_plain_digits(expected: float, shown: str) -> None:
     assert rule_table([totals(seen=1, expected=expected)])[1].split()[-1] == shown
+
+
+def of_set(count: int) -> list[Totals]:
+    """Return the totals of so many rules of one expression, of which one saw calls."""
+    rules = parse_rules(["inject=%file:error=ENOENT:when=9"])[:count]
+    unseen = [replace(totals(), rule=one) for one in rules]
+    return [unseen[0], replace(unseen[1], seen=3, misses={"during": 3}), *unseen[2:]]
+
+
+def test_many_rules_without_a_call_share_a_row_and_a_line() -> None:
+    few, many = of_set(11), of_set(12)
+    assert len(rule_table(few)) == 12
+    assert len(unfired_lines(few)) == 11
+    head, row, rest = rule_table(many)
+    assert head.split()[0] == "rule"
+    assert row.split()[:2] == [many[1].rule.name, "3"]
+    assert rest == "  11 more rules saw no call"
+    one, others = unfired_lines(many)
+    assert one.startswith(f"inject: {many[1].rule.name} never fired: ")
+    assert others == "inject: 11 more rules saw no call"
+    assert rule_table([one for one in many if not one.seen])[1:] == ["  11 rules saw no call"]
+
+
+def test_rules_that_fired_are_in_no_line() -> None:
+    assert unfired_lines([totals(seen=1, matched=1, due=1, fired=1)]) == []
+    assert unfired_lines([totals()]) == ["inject: rule-1 never fired: write never seen"]
+
+
+def test_many_warnings_are_cut_short_and_hints_left_to_the_check() -> None:
+    some = [Warning(f"no. {n}", "rule-1") for n in range(10)]
+    hint = Warning("only a hint", "rule-1", hint=True)
+    lines = warning_lines([hint, *some])
+    assert lines == [f"inject: warning: rule-1: no. {n}" for n in range(10)]
+    more = warning_lines([*some, hint, some[0], some[1]])
+    assert more == [*lines, "inject: 2 more warnings: inject check shows them"]

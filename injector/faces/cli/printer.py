@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
+from collections.abc import Sequence
 
 from injector.rules.decide import Totals
 from injector.rules.scenario.values import probability_text
 from injector.session.session import Ended
 from injector.words.events import Control, Event, Injection, TaskStart
-from injector.words.model import Rule
+from injector.words.model import Rule, Warning
 from injector.words.syscalls import signal_name
 
 
@@ -160,6 +162,47 @@ def _schedule(rule: Rule) -> str:
     return ": outside of its time (after, until)" if rule.after or rule.until else ""
 
 
+MANY = 10
+"""So many rules without a call, or warnings, are shown one by one."""
+
+
+def unfired_lines(all_totals: list[Totals]) -> list[str]:
+    """Return why each rule that never fired did not; many that saw no call share a line."""
+    shown, folded = _fold(all_totals)
+    lines = [f"{one.rule.name} never fired: {nearest_miss(one)}" for one in shown if not one.fired]
+    return [f"inject: {line}" for line in (*lines, *folded)]
+
+
+def warning_lines(warnings: Sequence[Warning]) -> list[str]:
+    """Return the warnings as lines, the first of many and how to see the others."""
+    shown = [one for one in warnings if not one.hint]
+    lines = [f"inject: warning: {one.rule}: {one.message}" for one in shown[:MANY]]
+    if len(shown) > MANY:
+        lines.append(f"inject: {len(shown) - MANY} more warnings: inject check shows them")
+    return lines
+
+
+def _fold(all_totals: list[Totals]) -> tuple[list[Totals], list[str]]:
+    """Return the rules to be shown one by one, and a text for each family left out.
+
+    A set of calls in strace's grammar makes a rule of each, most of which see nothing.
+    """
+    unseen = Counter(_family(one) for one in all_totals if not one.seen)
+    many = {family: count for family, count in unseen.items() if count > MANY}
+    shown = [one for one in all_totals if one.seen or _family(one) not in many]
+    rest = []
+    for family, count in many.items():
+        more = " more" if any(_family(one) == family for one in shown) else ""
+        of = f" of {family}" if family else ""
+        rest.append(f"{count}{more} rules{of} saw no call")
+    return shown, rest
+
+
+def _family(totals: Totals) -> str:
+    family: str = getattr(totals.rule, "family", "")
+    return family
+
+
 def _plain(number: float) -> str:
     """Return a number in plain digits, with as many of them as say something."""
     if number >= 1000:
@@ -170,13 +213,15 @@ def _plain(number: float) -> str:
 def rule_table(all_totals: list[Totals]) -> list[str]:
     """Return the table of the rules' counts, aligned."""
     rows: list[tuple[str, ...]] = [("rule", "seen", "matched", "due", "fired", "expected")]
-    for totals in all_totals:
+    shown, folded = _fold(all_totals)
+    for totals in shown:
         counts = (totals.seen, totals.matched, totals.due, totals.fired)
         rows.append((totals.rule.name, *map(str, counts), _plain(totals.expected)))
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    return [
+    lines = [
         "  "
         + row[0].ljust(widths[0])
         + "".join("  " + text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))
         for row in rows
     ]
+    return lines + [f"  {text}" for text in folded]
