@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import signal
 import sys
 import traceback
@@ -56,7 +57,8 @@ class Commands(click.Group):
             InjectError: there is no such command; names the closest.
         """
         name = args[0]
-        if name not in COMMANDS:
+        # Not while a shell completes, in the middle of the user's line.
+        if name not in COMMANDS and not ctx.resilient_parsing:
             near = difflib.get_close_matches(name, COMMANDS, 1)
             raise InjectError(
                 f"there is no command {name}",
@@ -92,6 +94,10 @@ def explain(error: InjectError) -> str:
 
 def main() -> None:
     """Run the command line; exit 125 on an error of our own."""
+    if "_INJECT_COMPLETE" in os.environ:
+        from injector.faces.cli.completion import register
+
+        register()
     try:
         # Under its own name also as `python -m injector`, where click would ask argv.
         cli(prog_name="inject", complete_var="_INJECT_COMPLETE", standalone_mode=False)

@@ -21,7 +21,7 @@ class WithCommand(click.Command):
         if "--" in args:
             at = args.index("--")
             args, ctx.meta["command"] = args[:at], args[at + 1 :]
-        elif (error := no_separator(self, ctx, args)) is not None:
+        elif not ctx.resilient_parsing and (error := no_separator(self, ctx, args)):
             raise error
         return super().parse_args(ctx, args)
 
