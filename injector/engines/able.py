@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from injector.words.errors import NotAvailable
 from injector.words.model import Corrupt, Rule, Scenario, Short, Substitute
 
@@ -55,3 +57,15 @@ def require_notify(scenario: Scenario) -> None:
             lines.append(f"{where}rule {rule.name}: {word} needs the ptrace engine")
     if lines:
         raise NotAvailable("\n".join(lines), help="leave --engine notify out")
+
+
+def unseen(rule: Rule, stopped: Collection[str]) -> str:
+    """Return which of a rule's calls a filter does not stop, as a reason; "" if it stops all."""
+    names = sorted(rule.match.syscalls - set(stopped))
+    if not names:
+        return ""
+    some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return (
+        f"the filter of this session does not stop {some}, and a filter cannot grow; "
+        f"start with --watch {','.join(names)}"
+    )

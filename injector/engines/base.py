@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 from injector.engines.call import StoppedCall
 from injector.engines.tasks import Task
 from injector.rules.decide import Order
-from injector.words.model import Corrupt, Fault, Short, Substitute
+from injector.words.model import Corrupt, Fault, Rule, Short, Substitute
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,12 @@ class Engine(Protocol):
 
     def send_all(self, number: int) -> None:
         """Signal every process of the target."""
+
+    def lacks(self, rule: Rule) -> str:
+        """Return why a rule that is added now could not fire, "" if it can."""
+
+    def cannot_leave(self) -> str:
+        """Return why the target cannot be let go, "" if it can."""
 
     def detach(self) -> None:
         """Begin to let the target go; Finished follows."""

@@ -16,8 +16,9 @@ import signal
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
+from injector.engines.able import unseen, wants_ptrace
 from injector.engines.base import Finished, Ordered, Remark, Stop, TaskEnded, TaskStarted, Woken
 from injector.engines.call import StoppedCall
 from injector.engines.kinship import Kinship
@@ -30,6 +31,7 @@ from injector.linux.launch import Launched, Started, exec_state
 from injector.linux.seccomp import Listener
 from injector.rules.decide import Order
 from injector.words.errors import InjectError
+from injector.words.model import Rule
 from injector.words.syscalls import Arch
 
 CLONE_THREAD = 0x10000
@@ -87,8 +89,15 @@ class NotifyEngine:
     """One launched target tree under one listener."""
 
     def __init__(
-        self, launched: Launched, arches: Iterable[Arch], bell: Doorbell, keeper: Keeper
+        self,
+        launched: Launched,
+        arches: Iterable[Arch],
+        bell: Doorbell,
+        keeper: Keeper,
+        named: Collection[str] = (),
     ) -> None:
+        """Answer a launched target; `named` are the calls its filter stops without a test."""
+        self._named = frozenset(named)
         self.launched = launched
         self.first = launched.pid
         self.kinship = Kinship()
@@ -290,6 +299,17 @@ class NotifyEngine:
         for pid in below - self.kinship.processes.keys():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+    def lacks(self, rule: Rule) -> str:
+        """Return why a rule that is added now could not fire, "" if it can."""
+        word = wants_ptrace(rule)
+        if word:
+            return f"{word} needs the ptrace engine; start with --engine ptrace"
+        return unseen(rule, self._named)
+
+    def cannot_leave(self) -> str:
+        """Return why the target cannot be let go, "" if it can."""
+        return "" if self._executed else "it has not begun yet"
 
     def detach(self) -> None:
         """Let the target go on alone: the keeper lets every call be made, until its end."""

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 from injector.engines import tamper
+from injector.engines.able import unseen
 from injector.engines.base import (
     Completed,
     Finished,
@@ -40,8 +41,8 @@ from injector.linux.ptrace import CONT, CREATIONS, ENTRY, EXIT, LISTEN, SYSCALL,
 from injector.linux.registers import ERESTARTNOHAND, RESTART_BLOCK, RESTARTS, registers
 from injector.rules.decide import Order
 from injector.words.errors import InjectError
-from injector.words.model import Corrupt, Fail, Return, Short, Substitute
-from injector.words.syscalls import Arch, native
+from injector.words.model import Corrupt, Fail, Return, Rule, Short, Substitute
+from injector.words.syscalls import ARCHES, Arch, native
 
 TRACED = frozenset({"io_uring_setup"})
 """The calls that are in every filter of this engine."""
@@ -118,6 +119,7 @@ class PtraceEngine:
         self._sequence = 0
         self._leaving = False
         self._finished = False
+        self._named = frozenset(named)
         self._table: Mapping[int, dict[int, tuple[str, Arch]]] = {
             arch.audit: {
                 number: (name, arch) for number, name in arch.names.items() if name in named
@@ -655,6 +657,24 @@ class PtraceEngine:
             return
         for process in list(self.records.processes.values()):
             pidfd.send(process.pidfd, number)
+
+    def lacks(self, rule: Rule) -> str:
+        """Return why a rule that is added now could not fire, "" if it can."""
+        if not self._everything:
+            return unseen(rule, self._named)
+        for arch in ARCHES.values():
+            names = self._table.get(arch.audit)
+            if names is not None:
+                for name in rule.match.syscalls & arch.numbers.keys():
+                    names[arch.numbers[name]] = (name, arch)
+        return ""
+
+    def cannot_leave(self) -> str:
+        """Return why the target cannot be let go, "" if it can."""
+        if self._launched is None:
+            return ""
+        # seccomp(2), SECCOMP_RET_TRACE: without a tracer the call fails with ENOSYS.
+        return "launched under ptrace, its filter needs a tracer as long as it lives"
 
     def detach(self) -> None:
         """Let every task go at its next stop; Finished comes behind the last.

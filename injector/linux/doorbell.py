@@ -37,6 +37,10 @@ class Doorbell:
         """Watch a descriptor; with `events` 0 only for its hang-up."""
         self._epoll.register(fd, events)
 
+    def change(self, fd: int, events: int) -> None:
+        """Watch a descriptor for something else."""
+        self._epoll.modify(fd, events)
+
     def remove(self, fd: int) -> None:
         """Stop watching a descriptor; before it is closed."""
         self._epoll.unregister(fd)

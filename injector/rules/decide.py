@@ -12,7 +12,7 @@ import math
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from injector.rules.match import Test, compile_match, example
 from injector.words.call import Call, Who
@@ -59,6 +59,8 @@ class State:
         "index",
         "lanes",
         "misses",
+        "once",
+        "paused",
         "preempted",
         "probability",
         "rule",
@@ -71,6 +73,8 @@ class State:
         self.rule = rule
         self.index = index
         self.enabled = True
+        self.paused = False
+        self.once = False
         self.probability = rule.probability
         self.tests: tuple[Test, ...] = compile_match(rule.match)
         self.timed = rule.after is not None or rule.until is not None
@@ -86,7 +90,10 @@ class State:
     def update(self) -> None:
         """Work out again, after a change, whether every matching call is due."""
         rule = self.rule
-        self.always = self.enabled and rule.when == EVERY and rule.limit is None and not self.timed
+        live = self.enabled and not self.paused and not self.once
+        self.always = live and rule.when == EVERY and rule.limit is None and not self.timed
+        # A draw is below 1, so that the next match is a hit.
+        self.probability = 2.0 if self.once else rule.probability
 
     def missed(self, key: str, call: Call) -> None:
         """Count a call that this word of the scenario turned away; keep the first as example."""
@@ -180,10 +187,18 @@ class RulesDecider:
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self.seed = seed
         self.states = [State(rule, index) for index, rule in enumerate(scenario.rules)]
+        self.paused = False
         self._by_name: dict[str, list[State]] = {}
+        self._opened: dict[int, dict[str, Any]] = {}  # each task's lanes, by identity
+        self._sort()
+
+    def _sort(self) -> None:
+        self._by_name.clear()
         for state in self.states:
             for name in state.rule.match.syscalls:
                 self._by_name.setdefault(name, []).append(state)
+        for lanes in self._opened.values():
+            lanes.clear()
 
     def decide(self, call: Call) -> Order | None:
         """Return the Order of the first rule that is due, None to let the call pass."""
@@ -220,7 +235,11 @@ class RulesDecider:
 
     def _due(self, state: State, lane: Lane, call: Call) -> bool:
         rule = state.rule
-        if not state.enabled:
+        if state.once:
+            state.once = False
+            state.update()
+            return True
+        if not state.enabled or state.paused:
             return False
         if not rule.when.includes(lane.matched):
             return False
@@ -236,6 +255,7 @@ class RulesDecider:
 
     def _open(self, task: Who, name: str) -> list[Lane]:
         lanes = [self._lane(state, task) for state in self._by_name.get(name, ())]
+        self._opened[id(task.lanes)] = task.lanes
         task.lanes[name] = lanes
         return lanes
 
@@ -279,6 +299,49 @@ class RulesDecider:
                 if lane is not None:
                     lane.add_to(state.folded)
         task.lanes.clear()
+        self._opened.pop(id(task.lanes), None)
+
+    # -- steering: what a person changes while the target runs -----------------------
+
+    def state(self, name: str) -> State | None:
+        """Return the rule of this name as it runs."""
+        return next((state for state in self.states if state.rule.name == name), None)
+
+    def pause(self, paused: bool) -> None:
+        """Let every call pass, or go on; calls are counted all the while."""
+        self.paused = paused
+        for state in self.states:
+            state.paused = paused
+            state.update()
+
+    def enable(self, state: State, enabled: bool) -> None:
+        """Let a rule fire, or not; its count and its coin go on."""
+        state.enabled = enabled
+        state.update()
+
+    def change(self, state: State, rule: Rule) -> None:
+        """Let a rule have another probability, limit or fault."""
+        state.rule = rule
+        state.update()
+
+    def fire(self, state: State) -> None:
+        """Have a rule fire at its next match, whatever its schedule says."""
+        state.once = True
+        state.update()
+
+    def add(self, rule: Rule) -> State:
+        """Add a rule behind the others."""
+        state = State(rule, len(self.states))
+        state.paused = self.paused
+        state.update()
+        self.states.append(state)
+        self._sort()
+        return state
+
+    def remove(self, state: State) -> None:
+        """Take a rule away."""
+        self.states.remove(state)
+        self._sort()
 
     def totals(self) -> Iterable[Totals]:
         """Return what each rule saw so far, in file order."""
@@ -294,7 +357,7 @@ class RulesDecider:
                 matched,
                 due,
                 fired,
-                left * state.probability,
+                left * state.rule.probability,
                 dict(state.misses),
                 dict(state.examples),
                 dict(state.preempted),

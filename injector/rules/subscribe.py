@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from injector.words.model import FdSet, Masked, Range, Rule
+from injector.words.model import FdSet, Masked, Range, Rule, Scenario
 from injector.words.subscription import Comparison, Op, Subscription
-from injector.words.syscalls import Arch, Kind, signature
+from injector.words.syscalls import Arch, Kind, native, signature
 
 _FULL = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -88,3 +88,13 @@ def subscriptions(
             found.append(Subscription(arch.numbers[name], tests))
         wanted[arch] = sorted(found, key=lambda one: one.number)
     return wanted
+
+
+def unconditional(scenario: Scenario, always: Iterable[str]) -> frozenset[str]:
+    """Return the calls that a filter stops whatever their arguments: a rule may be added for them.
+
+    Those that rules name with tests the kernel makes are left out.
+    """
+    arch = native()
+    wanted = subscriptions(scenario.rules, always, (arch,))[arch]
+    return frozenset(arch.names[one.number] for one in wanted if not one.comparisons)

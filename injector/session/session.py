@@ -11,7 +11,8 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from injector.engines.base import (
     Completed,
@@ -31,8 +32,11 @@ from injector.linux import libc, procfs
 from injector.linux.doorbell import Doorbell
 from injector.linux.keeper import Keeper
 from injector.linux.signals import Signals
-from injector.rules.decide import Order, RulesDecider, Totals
+from injector.rules.decide import Order, RulesDecider
 from injector.rules.scenario.values import duration_text, short_text
+from injector.session.control import ControlSocket
+from injector.session.steer import Steering, counts
+from injector.words.errors import InjectError
 from injector.words.events import Control, Event, Footer, Injection, TaskEnd, TaskStart
 from injector.words.model import Corrupt, Fail, Return, Short, Substitute
 from injector.words.syscalls import errno_message, errno_name, signal_name
@@ -147,8 +151,13 @@ class Session:
         self._leaves = leaves
         self._detached = False
         self._timed_out = False
+        self._terminated = False
         self._killed = False
         self._timer = libc.Timer()
+        self._seed = decider.seed
+        self._steering = Steering(engine, decider)
+        self._control = ControlSocket(bell, self._obey)
+        self._done: list[Control] = []  # what commands did, to be told
         bell.add(signals.fd)
         bell.add(self._timer.fd)
         if timeout is not None:
@@ -163,11 +172,16 @@ class Session:
         return round((time.monotonic_ns() - self.engine.started) / 1e9, 6)
 
     def events(self) -> Iterator[Event]:
-        """Run the target to its end; yield what happens.
+        """Run the target to its end; yield what happens, and tell those who watch.
 
         Raises:
             InjectError: the target could not be executed.
         """
+        for event in self._events():
+            self._control.show(event)
+            yield event
+
+    def _events(self) -> Iterator[Event]:
         decide = self.decider.decide
         while True:
             match self.engine.next(decide):
@@ -251,6 +265,48 @@ class Session:
                     yield self._detach("its time is up")
                 else:
                     yield from self._time_is_up()
+            elif self._control.owns(fd):
+                self._control.serve(fd)
+                yield from self._done
+                self._done.clear()
+
+    def _obey(self, do: str, words: dict[str, Any]) -> dict[str, Any]:
+        """Carry out a command of the control socket.
+
+        Raises:
+            InjectError: it cannot be.
+        """
+        match do:
+            case "snapshot":
+                return self.snapshot()
+            case "detach":
+                cannot = self.engine.cannot_leave()
+                if cannot:
+                    raise InjectError(f"the target cannot be let go: {cannot}", help="stop ends it")
+                self._done.append(self._detach("asked for"))
+            case "stop" if self._leaves:
+                self._done.append(self._detach("asked to stop"))
+            case "stop":
+                self._done += self._stop("stop")
+            case _:
+                self._done.append(Control(self._now(), do, self._steering.obey(do, words)))
+        return {}
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return how the session stands."""
+        return {
+            "t": self._now(),
+            "seed": self._seed,
+            "pid": self.engine.first,
+            "process": procfs.comm(self.engine.first),
+            "paused": self.decider.paused,
+            "attached": self._leaves,
+            "rules": self._steering.rules(),
+        }
+
+    def close(self) -> None:
+        """Take the control socket away."""
+        self._control.close()
 
     def _pause(self) -> None:
         if self._keeper is not None:
@@ -262,13 +318,17 @@ class Session:
         return Control(self._now(), "detach", why)
 
     def _time_is_up(self) -> Iterator[Control]:
+        yield from self._stop("timeout")
+
+    def _stop(self, why: str) -> Iterator[Control]:
         self.engine.release()
-        if not self._timed_out:
-            self._timed_out = True
+        if not self._terminated:
+            self._terminated = True
+            self._timed_out = why == "timeout"
             self._timer.set(time.monotonic_ns() + GRACE)
             self.engine.send_all(signal.SIGTERM)
             self.engine.send_all(signal.SIGCONT)  # a stopped process would not see it
-            yield Control(self._now(), "timeout", "SIGTERM to every process")
+            yield Control(self._now(), why, "SIGTERM to every process")
             return
         # Until the end: one that was just being made is not found at the first time.
         self._timer.set(time.monotonic_ns() + _KILL_AGAIN)
@@ -276,7 +336,7 @@ class Session:
         if self._killed:
             return
         self._killed = True
-        yield Control(self._now(), "timeout", "SIGKILL to every process")
+        yield Control(self._now(), why, "SIGKILL to every process")
 
     def _footer(self) -> Footer:
         ended = Ended(self.engine.status, self._timed_out, self._now(), self._detached)
@@ -291,11 +351,5 @@ class Session:
             outcome,
             ended.exit,
             signal_name(number) if number else None,
-            tuple(_counts(totals) for totals in self.decider.totals()),
+            tuple(counts(totals) for totals in self.decider.totals()),
         )
-
-
-def _counts(totals: Totals) -> dict[str, object]:
-    fields = asdict(totals)
-    fields["rule"] = totals.rule.name
-    return fields

@@ -17,7 +17,7 @@ from injector.linux.keeper import Keeper, raise_descriptor_limit
 from injector.linux.launch import launch, launch_traced
 from injector.linux.signals import Signals
 from injector.rules.decide import RulesDecider
-from injector.rules.subscribe import subscriptions
+from injector.rules.subscribe import subscriptions, unconditional
 from injector.session.session import Session
 from injector.words.errors import InjectError
 from injector.words.model import Scenario
@@ -69,6 +69,7 @@ def launched(
     """
     signals = Signals(children=engine == "notify")
     running: Engine | None = None
+    session: Session | None = None
     bell = None
     try:
         keeper = Keeper(remain=engine == "notify" and not kill_on_exit)
@@ -82,7 +83,9 @@ def launched(
                 program = seccomp.build(subscriptions(scenario.rules, {*ROLES, *watched}, arches))
                 target = launch(command, program, signals.inherited, keeper.watch_process)
                 bell = Doorbell()
-                running = NotifyEngine(target, arches, bell, keeper)
+                running = NotifyEngine(
+                    target, arches, bell, keeper, unconditional(scenario, {*ROLES, *watched})
+                )
             case "ptrace":
                 from injector.engines.ptrace import TRACED, PtraceEngine
                 from injector.linux.ptrace import LAUNCH
@@ -105,7 +108,10 @@ def launched(
         # What is alive now stays; the loop itself makes no cycles.
         gc.freeze()
         yield session
+        session.close()
     except BaseException as error:
+        if session is not None:
+            session.close()
         if running is not None:
             running.end()
         if bell is not None:
@@ -149,6 +155,7 @@ def attached(
     raise_descriptor_limit()
     bell = Doorbell()
     engine = PtraceEngine(arches_here(), named_calls(scenario) | TRACED | watched, bell)
+    session = None
     try:
         for pid in pids:
             engine.attached(pid, seize_all(pid, ATTACH))
@@ -157,6 +164,8 @@ def attached(
         gc.freeze()
         yield session
     finally:
+        if session is not None:
+            session.close()
         engine.end()
         bell.close()
         signals.close()

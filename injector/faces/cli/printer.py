@@ -114,6 +114,14 @@ def left_line(pids: list[int], names: list[str], ended: Ended) -> str:
     return f"inject: {whom} {how}, {ended.seconds:.2f} s"
 
 
+def run_left_line(command: str, ended: Ended) -> str:
+    """Return that a launched target was let go, and what stays behind."""
+    return (
+        f"inject: let go of {command} after {ended.seconds:.2f} s; it runs on, and a small "
+        "keeper process lets its calls be made until it ends"
+    )
+
+
 def nearest_miss(totals: Totals) -> str:
     """Return why a rule never fired: what came nearest to it."""
     rule = totals.rule

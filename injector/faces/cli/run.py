@@ -22,7 +22,7 @@ from injector.faces.cli.common import (
     watched_calls,
 )
 from injector.faces.cli.completion import scenarios
-from injector.faces.cli.printer import Printer, ended_line, say, unfired_lines
+from injector.faces.cli.printer import Printer, ended_line, run_left_line, say, unfired_lines
 from injector.faces.cli.usage import WithCommand
 from injector.linux.launch import find, hold_standard_descriptors
 from injector.linux.signals import die_by
@@ -107,10 +107,12 @@ def run(
     if writer is not None:
         writer.close()
     if not quiet:
-        say(ended_line(command[0], ended))
+        say(run_left_line(command[0], ended) if ended.detached else ended_line(command[0], ended))
         closing(decider)
         options = [*(["--timeout", timeout] if timeout else [])]
         say(f"inject: repeat with: {_again(scenario, expressions, seed, options, command)}")
+    if ended.detached:
+        sys.exit(0)
     if ended.timed_out:
         sys.exit(TIMED_OUT)
     missed = unfired_lines(list(decider.totals())) if require_fired else []

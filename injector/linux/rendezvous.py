@@ -1,0 +1,104 @@
+"""Where sessions can be found: one Unix socket each, in a folder that only their user may enter.
+
+unix(7): the folder's mode keeps others out, and the peer's uid (SO_PEERCRED) is checked besides.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+from pathlib import Path
+
+from injector.words.errors import InjectError
+
+_PEER = struct.Struct("=3i")  # struct ucred: pid, uid, gid
+
+
+def folder() -> Path:
+    """Return the folder of this user's sessions: XDG_RUNTIME_DIR/inject, else one in /tmp."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK) and os.stat(runtime).st_uid == os.geteuid():
+        return Path(runtime, "inject")
+    return Path(f"/tmp/inject-{os.geteuid()}")
+
+
+def listen() -> tuple[socket.socket, Path]:
+    """Open this process's socket.
+
+    Raises:
+        OSError: the folder cannot be made, or is not ours alone.
+    """
+    place = folder()
+    place.mkdir(mode=0o700, exist_ok=True)
+    status = place.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o77:
+        raise PermissionError(f"{place} is not a folder of ours alone")
+    path = place / f"{os.getpid()}.sock"
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        listener.bind(str(path))
+        listener.listen(16)
+    except OSError:
+        listener.close()
+        raise
+    return listener, path
+
+
+def admit(listener: socket.socket) -> socket.socket | None:
+    """Accept a connection, None if nobody waits, or somebody who has no business here."""
+    try:
+        peer, _ = listener.accept()
+    except (BlockingIOError, ConnectionAbortedError):
+        return None
+    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    if _PEER.unpack(raw)[1] not in (0, os.geteuid()):
+        peer.close()
+        return None
+    peer.setblocking(False)
+    return peer
+
+
+def sessions() -> list[int]:
+    """Return the process numbers of this user's sessions that answer; forget dead ones."""
+    alive = []
+    try:
+        paths = sorted(folder().glob("*.sock"), key=lambda path: path.stem.zfill(12))
+    except OSError:
+        return []
+    for path in paths:
+        if not path.stem.isdecimal():
+            continue
+        try:
+            connect(int(path.stem)).close()
+            alive.append(int(path.stem))
+        except InjectError:
+            continue
+    return alive
+
+
+def connect(pid: int) -> socket.socket:
+    """Connect to the session of an `inject` with this process number.
+
+    Raises:
+        InjectError: there is none, or it does not answer.
+    """
+    path = folder() / f"{pid}.sock"
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    peer.settimeout(10)
+    try:
+        peer.connect(str(path))
+    except ConnectionRefusedError as error:  # killed before it could take it away
+        peer.close()
+        path.unlink(missing_ok=True)
+        raise InjectError(
+            f"session {pid} is over", help="inject ps lists those that run"
+        ) from error
+    except OSError as error:
+        peer.close()
+        raise InjectError(
+            f"there is no session {pid}", help="inject ps lists those that run"
+        ) from error
+    return peer

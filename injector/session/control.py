@@ -1,0 +1,144 @@
+"""The control socket of a session: commands in, answers and events out (docs/control.md).
+
+One JSON object a line each way. Nothing here ever blocks: a watcher that does not read is
+dropped when its buffer is full, so that no watcher can slow the target.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from injector.linux import rendezvous
+from injector.linux.doorbell import Doorbell
+from injector.words.errors import InjectError
+from injector.words.events import Event, as_json
+
+FORMAT = 1
+_LONGEST = 1 << 16  # bytes of a command
+_MOST = 1 << 22  # bytes that wait for a watcher before it is dropped
+_READ, _WRITE = 1, 4  # EPOLLIN, EPOLLOUT
+
+Obey = Callable[[str, dict[str, Any]], dict[str, Any]]
+
+
+class _Peer:
+    """One connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.unread = b""
+        self.unsent = bytearray()
+        self.watches = False
+
+
+class ControlSocket:
+    """The sockets; `obey` carries a command out and returns what to answer."""
+
+    def __init__(self, bell: Doorbell, obey: Obey) -> None:
+        """Open the socket, if this machine lets us; without it nobody can steer the session."""
+        self._bell = bell
+        self._obey = obey
+        self._peers: dict[int, _Peer] = {}
+        self._watchers: list[_Peer] = []
+        self._listener: socket.socket | None = None
+        try:
+            self._listener, self._path = rendezvous.listen()
+        except OSError:
+            return
+        bell.add(self._listener.fileno())
+
+    def owns(self, fd: int) -> bool:
+        """Return whether a descriptor is one of ours."""
+        return fd in self._peers or (self._listener is not None and fd == self._listener.fileno())
+
+    def serve(self, fd: int) -> None:
+        """Do what a ready descriptor asks for."""
+        peer = self._peers.get(fd)
+        if peer is None:
+            assert self._listener is not None
+            while (connection := rendezvous.admit(self._listener)) is not None:
+                self._peers[connection.fileno()] = _Peer(connection)
+                self._bell.add(connection.fileno())
+            return
+        self._flush(peer)
+        try:
+            data = peer.socket.recv(_LONGEST)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._drop(peer)
+            return
+        *lines, peer.unread = (peer.unread + data).split(b"\n")
+        for line in lines:
+            self._send(peer, self._answer(peer, line))
+        if len(peer.unread) > _LONGEST:
+            self._drop(peer)
+
+    def _answer(self, peer: _Peer, line: bytes) -> dict[str, Any]:
+        try:
+            words = json.loads(line)
+            do = words.pop("do")
+        except (ValueError, KeyError, AttributeError, TypeError):
+            return {"ok": False, "error": 'a command is a line like {"do": "snapshot"}'}
+        if do == "watch":
+            peer.watches = True
+            self._watchers.append(peer)
+            return {"ok": True, "control": FORMAT, "pid": os.getpid()}
+        try:
+            return {"ok": True, **self._obey(do, words)}
+        except InjectError as error:
+            return {"ok": False, "error": error.message, "help": error.help}
+
+    def show(self, event: Event) -> None:
+        """Tell the watchers of an event."""
+        if self._watchers:
+            line = as_json(event)
+            for peer in list(self._watchers):
+                self._send(peer, line)
+
+    def _send(self, peer: _Peer, message: dict[str, Any]) -> None:
+        peer.unsent += json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        self._flush(peer)
+
+    def _flush(self, peer: _Peer) -> None:
+        fd = peer.socket.fileno()
+        if fd < 0:
+            return
+        waited = bool(peer.unsent)
+        try:
+            while peer.unsent:
+                del peer.unsent[: peer.socket.send(peer.unsent)]
+        except BlockingIOError:
+            if len(peer.unsent) > _MOST:
+                self._drop(peer)
+                return
+        except OSError:
+            self._drop(peer)
+            return
+        if waited:
+            self._bell.change(fd, _READ | (_WRITE if peer.unsent else 0))
+
+    def _drop(self, peer: _Peer) -> None:
+        fd = peer.socket.fileno()
+        if self._peers.pop(fd, None) is None:
+            return
+        if peer.watches:
+            self._watchers.remove(peer)
+        self._bell.remove(fd)
+        peer.socket.close()
+
+    def close(self) -> None:
+        """Take the socket away; what was sent stays readable for the others."""
+        for peer in list(self._peers.values()):
+            self._drop(peer)
+        if self._listener is not None:
+            self._listener.close()
+            with contextlib.suppress(OSError):
+                self._path.unlink()

@@ -1,0 +1,133 @@
+"""The commands that steer a session while it runs: what each means, and what it answers.
+
+Each change is told as a Steered event, so that the journal has what a person did and when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from injector.engines.base import Engine
+from injector.rules.decide import RulesDecider, State, Totals
+from injector.rules.scenario.fields import Bad
+from injector.rules.scenario.oneline import parse_rules
+from injector.rules.scenario.values import count, probability
+from injector.words.errors import InjectError
+from injector.words.model import Fail
+from injector.words.syscalls import errno_number
+
+COMMANDS: Mapping[str, str] = {
+    "snapshot": "say how the session stands",
+    "pause": "let every call pass",
+    "resume": "go on injecting",
+    "enable": "let a rule fire again",
+    "disable": "keep a rule from firing",
+    "set": "give a rule another probability, limit or error",
+    "fire": "have a rule fire at its next match",
+    "add": "add a rule",
+    "remove": "take a rule away",
+    "detach": "let the target run on without us",
+    "stop": "end the target, or let it go if it was attached to",
+}
+
+
+def counts(totals: Totals) -> dict[str, object]:
+    """Return a rule's totals as the journal and the control socket give them."""
+    fields = asdict(totals)
+    fields["rule"] = totals.rule.name
+    return fields
+
+
+class Steering:
+    """Carries out the commands that are about rules."""
+
+    def __init__(self, engine: Engine, decider: RulesDecider) -> None:
+        self._engine = engine
+        self._decider = decider
+
+    def rules(self) -> list[dict[str, object]]:
+        """Return every rule as it stands: its text, whether it is enabled, its totals."""
+        return [
+            {
+                **counts(totals),
+                "text": totals.rule.text,
+                "enabled": state.enabled,
+                "probability": totals.rule.probability,
+            }
+            for state, totals in zip(self._decider.states, self._decider.totals(), strict=True)
+        ]
+
+    def obey(self, do: str, words: dict[str, Any]) -> str:
+        """Carry out a command about rules; return what was done, in words.
+
+        Raises:
+            InjectError: there is no such rule or command, or a value is wrong.
+        """
+        decider = self._decider
+        match do:
+            case "pause" | "resume":
+                decider.pause(do == "pause")
+                return ""
+            case "enable" | "disable":
+                state = self._rule(words)
+                decider.enable(state, do == "enable")
+                return state.rule.name
+            case "fire":
+                state = self._rule(words)
+                decider.fire(state)
+                return state.rule.name
+            case "set":
+                return self._set(self._rule(words), words)
+            case "add":
+                return self._add(str(words.get("text", "")))
+            case "remove":
+                state = self._rule(words)
+                decider.remove(state)
+                return state.rule.name
+            case _:
+                raise InjectError(
+                    f"there is no command {do}", help="commands: " + ", ".join(COMMANDS)
+                )
+
+    def _rule(self, words: dict[str, Any]) -> State:
+        name = str(words.get("rule", ""))
+        state = self._decider.state(name)
+        if state is None:
+            names = ", ".join(one.rule.name for one in self._decider.states) or "none"
+            raise InjectError(f"there is no rule {name!r}", help=f"the rules are: {names}")
+        return state
+
+    def _set(self, state: State, words: dict[str, Any]) -> str:
+        what, text = str(words.get("what", "")), str(words.get("value", ""))
+        rule = state.rule
+        try:
+            match what:
+                case "probability":
+                    rule = replace(rule, probability=probability(text))
+                case "limit":
+                    rule = replace(rule, limit=None if text == "none" else count(text))
+                case "error":
+                    if errno_number(text) is None:
+                        raise Bad(f"{text} is no error", "inject list errnos shows them")
+                    if not isinstance(rule.fault.outcome, Fail):
+                        raise Bad(f"rule {rule.name} reports no error")
+                    rule = replace(rule, fault=replace(rule.fault, outcome=Fail(((text, 1.0),))))
+                case _:
+                    raise Bad(f"{what or 'nothing'} cannot be set", "probability, limit or error")
+        except Bad as error:
+            raise InjectError(f"set: {error}", help=error.help) from error
+        self._decider.change(state, rule)
+        return f"{rule.name} {what} {text}"
+
+    def _add(self, text: str) -> str:
+        taken = [state.rule.name for state in self._decider.states]
+        rules = parse_rules((text,), taken)
+        for rule in rules:
+            lacks = self._engine.lacks(rule)
+            if lacks:
+                raise InjectError(f"rule {rule.name} would never fire: {lacks}")
+        for rule in rules:
+            self._decider.add(rule)
+        return ", ".join(f"{rule.name} {rule.text}" for rule in rules)
