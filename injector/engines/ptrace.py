@@ -41,18 +41,22 @@ from injector.linux.registers import ERESTARTNOHAND, RESTART_BLOCK, RESTARTS, re
 from injector.rules.decide import Order
 from injector.words.errors import InjectError
 from injector.words.model import Corrupt, Fail, Return, Short, Substitute
-from injector.words.syscalls import Arch, native
+from injector.words.syscalls import Arch
 
 TRACED = frozenset({"io_uring_setup"})
 """The calls that are in every filter of this engine."""
 
 # fmt: off
 _INTERRUPTED = frozenset((
-    "epoll_pwait", "epoll_pwait2", "epoll_wait", "io_getevents", "recv", "recvfrom", "recvmmsg",
-    "recvmsg", "rt_sigtimedwait", "semop", "semtimedop", "send", "sendmmsg", "sendmsg", "sendto",
+    "accept", "accept4", "connect", "epoll_pwait", "epoll_pwait2", "epoll_wait", "io_getevents",
+    "io_pgetevents", "io_pgetevents_time64", "io_uring_enter", "ipc", "read", "readv", "recv",
+    "recvfrom", "recvmmsg", "recvmmsg_time64", "recvmsg", "rt_sigtimedwait",
+    "rt_sigtimedwait_time64", "semop", "semtimedop", "semtimedop_time64", "send", "sendfile",
+    "sendfile64", "sendmmsg", "sendmsg", "sendto", "socketcall", "splice", "write", "writev",
 ))
 # fmt: on
-"""Calls that return EINTR after any stop, though no handler ran (signal(7))."""
+"""Calls that return EINTR after any stop, though no handler ran (signal(7)); those on sockets,
+read(2) too, only with a timeout (SO_RCVTIMEO, SO_SNDTIMEO)."""
 
 _EINTR = -4
 _PATIENCE = 5_000_000_000  # ns to wait for a task that does not stop when it is to be let go
@@ -122,6 +126,10 @@ class PtraceEngine:
             arch.audit: {
                 number: (name, arch) for number, name in arch.names.items() if name in named
             }
+            for arch in arches
+        }
+        self._interrupted = {
+            arch.audit: {arch.numbers[name] for name in _INTERRUPTED if name in arch.numbers}
             for arch in arches
         }
         bell.add(self._timer.fd)
@@ -345,6 +353,10 @@ class PtraceEngine:
     def _exited(self, tracee: Tracee, info: ptrace.SyscallInfo) -> None:
         tracee.inside = _OUTSIDE
         result = info[5] - (1 << 64) if info[5] >> 63 else info[5]
+        if result == _EINTR and self._leaving and tracee.verify is None:
+            number = self._registers.number(tracee.tid)
+            if self._mend_interrupted(tracee, number, info):
+                result = ERESTARTNOHAND
         call = tracee.call
         if tracee.order is not None and call is not None and tracee.undo is not None:
             self._apply(tracee, call, tracee.undo)
@@ -453,13 +465,20 @@ class PtraceEngine:
             case ptrace.SyscallStop():  # we are leaving
                 info = self._describe(tid)
                 if info is not None and info[0] == EXIT:
-                    if tracee.order is None and tracee.verify is None:
-                        self._mend_interrupted(tracee)
                     self._exited(tracee, info)
                 elif info is not None and not (tracee.again and self._made_again(tracee, info)):
-                    self._go(tracee)
+                    self._leave_before(tracee, info)
             case _:
                 self._go(tracee)
+
+    def _leave_before(self, tracee: Tracee, info: ptrace.SyscallInfo) -> None:
+        """Let a task go that is about to make a call."""
+        if info[5] in self._interrupted.get(info[2], ()):
+            # The request to stop is still on it and would make this call return EINTR.
+            ptrace.request(ptrace.INTERRUPT, tracee.tid)
+            ptrace.request(SYSCALL, tracee.tid)
+        else:
+            self._go(tracee)
 
     def _group_stop(self, tracee: Tracee, number: int) -> None:
         # ptrace(2), "Group-stop": to be left in it, not restarted.
@@ -474,18 +493,24 @@ class PtraceEngine:
         """Remember a call that a stop has interrupted and that will be made again."""
         if tracee.again is not None:
             return
-        self._mend_interrupted(tracee)
-        if self._registers.result(tracee.tid) in RESTARTS:
-            number = self._registers.number(tracee.tid)
-            if any(number in names for names in self._table.values()):
-                tracee.again = (number, *self._registers.place(tracee.tid))
+        result = self._registers.result(tracee.tid)
+        if result is None or (result not in RESTARTS and result != _EINTR):
+            return
+        info = self._describe(tracee.tid)
+        if info is None:
+            return
+        number = self._registers.number(tracee.tid)
+        if result == _EINTR and not self._mend_interrupted(tracee, number, info):
+            return
+        if number in self._table.get(info[2], ()):
+            tracee.again = (number, info[3], info[4])
 
-    def _mend_interrupted(self, tracee: Tracee) -> None:
+    def _mend_interrupted(self, tracee: Tracee, number: int, info: ptrace.SyscallInfo) -> bool:
         """Have a call made again that returns EINTR only because we stopped its task."""
-        if self._registers.result(tracee.tid) == _EINTR:
-            name = native().names.get(self._registers.number(tracee.tid))
-            if name in _INTERRUPTED:
-                self._registers.set_result(tracee.tid, ERESTARTNOHAND)
+        if number not in self._interrupted.get(info[2], ()):
+            return False
+        self._registers.set_result(tracee.tid, ERESTARTNOHAND)
+        return True
 
     def _launching(self, tid: int, stop: ptrace.Stop) -> None:
         """Serve our own child on its way to execve(2), after which it is the target."""
