@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ from injector.linux.probe import host
 from injector.words.errors import InjectError
 
 _PATIENCE = 0.02  # seconds after which a seizing is taken for blocked
+_SWEEPS = 20
 _PF_KTHREAD = 0x00200000  # linux/sched.h, field 9 of /proc/PID/stat
 
 
@@ -72,7 +74,17 @@ def seize_all(pid: int, options: int) -> list[int]:
     Raises:
         InjectError: none could be seized.
     """
-    seized: list[int] = []
+    for _ in range(_SWEEPS):
+        seized, refused = _sweep(pid, options)
+        if seized:
+            return seized
+        # In an execve(2) the leader is dead for a moment, and then another thread.
+        time.sleep(_PATIENCE / 4)
+    raise _refusal(pid, refused)
+
+
+def _sweep(pid: int, options: int) -> tuple[list[int], OSError | None]:
+    seized: set[int] = set()
     seen: set[int] = set()
     refused: OSError | None = None
     with _reaping() as reaped:
@@ -81,15 +93,20 @@ def seize_all(pid: int, options: int) -> list[int]:
                 seen.add(tid)
                 try:
                     ptrace.seize(tid, options)
-                    seized.append(tid)
+                    seized.add(tid)
                 except ProcessLookupError:
                     continue
                 except OSError as error:  # ours already, or a leader that has ended
                     refused = error
-    alive = [tid for tid in seized if tid not in reaped]
-    if not alive:
-        raise _refusal(pid, refused)
-    return alive
+            # A thread that we had not seized may have executed: it has the leader's number now.
+            lost = {tid for tid in seized if not _is_ours(tid)}
+            seized -= lost
+            seen -= lost
+    return sorted(seized - reaped), refused
+
+
+def _is_ours(tid: int) -> bool:
+    return host.status("TracerPid", tid) == str(threading.get_native_id())
 
 
 @contextmanager

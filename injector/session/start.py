@@ -82,13 +82,12 @@ def launched(
                 bell = Doorbell()
                 running = NotifyEngine(target, arches, bell, keeper)
             case "ptrace":
-                from injector.engines.ptrace import TRACED, PtraceEngine
+                from injector.engines.ptrace import TRACED, PtraceEngine, with_creations
                 from injector.linux.ptrace import LAUNCH
 
                 always = {*TRACED, *watched}
-                program = seccomp.build(
-                    subscriptions(scenario.rules, always, arches), seccomp.TRACE
-                )
+                stopped = with_creations(subscriptions(scenario.rules, always, arches))
+                program = seccomp.build(stopped, seccomp.TRACE)
                 target = launch_traced(
                     command, program, LAUNCH, signals.inherited, keeper.watch_process
                 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import signal
 import subprocess
@@ -29,13 +28,32 @@ for turn in range(int(sys.argv[1])):
             raise
 """
 
+KILLED = """
+import os, random, signal, sys, time
+from injector.faces.cli.main import main
+moments = random.Random(7)
+for turn in range(int(sys.argv[1])):
+    child = os.fork()
+    if child == 0:
+        sys.argv = ["inject", *sys.argv[2:]]
+        main()
+    time.sleep(moments.random() * 0.1)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+"""Attach again and again, and die of SIGKILL at a random moment each time."""
+
 
 class Living:
     """A process that runs beside us; what it says is read line by line."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self.process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            words,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         self.pid = self.process.pid
 
@@ -110,8 +128,17 @@ def attached(pid: int, *arguments: str) -> Iterator[Attached]:
 
 def attach_again(pid: int, times: int, *arguments: str, duration: str = "5ms") -> None:
     """Attach and let go so many times, one after the other."""
-    words = [sys.executable, "-c", AGAIN, str(times), "attach", str(pid), "-q"]
-    words += [*(arguments or ("-e", NEVER)), "--duration", duration]
+    run_script(AGAIN, times, pid, *(arguments or ("-e", NEVER)), "--duration", duration)
+
+
+def attach_and_die(pid: int, times: int, *arguments: str) -> None:
+    """Attach and be killed so many times, one after the other."""
+    run_script(KILLED, times, pid, *arguments)
+
+
+def run_script(script: str, times: int, pid: int, *arguments: str) -> None:
+    """Run one of the scripts above; it must have nothing to say."""
+    words = [sys.executable, "-c", script, str(times), "attach", str(pid), "-q", *arguments]
     done = subprocess.run(words, capture_output=True, timeout=DEADLINE, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b""), done.stderr.decode()
 
@@ -142,8 +169,3 @@ def poll_until(condition: Callable[[], object], seconds: float = DEADLINE) -> No
     while not condition():
         assert time.monotonic() < end, "it did not come true"
         time.sleep(0.002)
-
-
-def signalled(pid: int, number: int) -> None:
-    """Send a signal, whoever it is."""
-    os.kill(pid, number)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import struct
 from pathlib import Path
 
 import pytest
 
-from .attaching import attach_again, attached, living, poll_until, procfs, untraced
+from injector.linux import procfs
+
+from .attaching import (
+    attach_again,
+    attach_and_die,
+    attached,
+    living,
+    poll_until,
+    untraced,
+)
 from .conftest import Victim
+from .harness import inject
 
 KINDS = pytest.mark.parametrize("flags", [(), ("-m32",)], ids=["x86_64", "i386"])
 THREADS = 32
+HALF = "getppid:error=EIO:probability=50%"
+SHORT = "writev:short=4:probability=50%"
 
 
 @KINDS
@@ -21,9 +35,10 @@ def test_a_call_that_blocks_goes_on(victim: Victim, tmp_path: Path, flags: tuple
     with living(victim("attach", *flags), "blocked", str(lock)) as target:
 
         def asleep() -> bool:
-            return all(procfs.state(tid) == "S" for tid in procfs.threads(target.pid))
+            threads = procfs.threads(target.pid)
+            return len(threads) > THREADS and all(procfs.state(tid) == "S" for tid in threads)
 
-        poll_until(lambda: len(procfs.threads(target.pid)) == THREADS + 1 and asleep())
+        poll_until(asleep)
         attach_again(target.pid, 18)
         for number in (signal.SIGINT, signal.SIGTERM):
             with attached(target.pid) as inject:
@@ -31,3 +46,138 @@ def test_a_call_that_blocks_goes_on(victim: Victim, tmp_path: Path, flags: tuple
         assert untraced(target.pid)
         target.go()
         assert target.end() == (0, "ok\n")
+
+
+@KINDS
+def test_the_injector_is_killed_at_any_moment(victim: Victim, flags: tuple[str, ...]) -> None:
+    with living(victim("attach", *flags), "faulty", "short") as target:
+        attach_and_die(target.pid, 25, "-e", HALF, "-e", SHORT)
+        attach_again(target.pid, 1, "-e", HALF, duration="50ms")
+        assert untraced(target.pid)
+        target.go()
+        assert target.end() == (0, "ok\n")
+
+
+@KINDS
+def test_let_go_at_any_moment(victim: Victim, flags: tuple[str, ...]) -> None:
+    with living(victim("attach", *flags), "faulty", "short") as target:
+        rules = ("-e", HALF, "-e", SHORT, "-e", "getppid:delay=20ms:probability=10%")
+        attach_again(target.pid, 20, *rules, duration="30ms")
+        attach_again(target.pid, 5, "-e", "getppid:call=run:error=EIO:delay_exit=50ms")
+        target.go()
+        assert target.end() == (0, "ok\n")
+
+
+def turns(counter: Path) -> int:
+    (count,) = struct.unpack("=q", counter.read_bytes())
+    return int(count)
+
+
+@pytest.fixture
+def counter(tmp_path: Path) -> Path:
+    path = tmp_path / "counter"
+    path.write_bytes(bytes(8))
+    return path
+
+
+def test_a_stopped_process_stays_stopped(victim: Victim, counter: Path) -> None:
+    with living(victim("attach"), "counts", str(counter)) as target:
+        poll_until(lambda: turns(counter))
+        os.kill(target.pid, signal.SIGSTOP)
+        poll_until(lambda: procfs.state(target.pid) == "T")
+        before = turns(counter)
+        attach_again(target.pid, 10)
+        poll_until(lambda: procfs.state(target.pid) == "T")
+        with attached(target.pid) as inject:
+            assert turns(counter) == before
+            os.kill(target.pid, signal.SIGCONT)
+            poll_until(lambda: turns(counter) > before)
+            os.kill(target.pid, signal.SIGSTOP)
+            poll_until(lambda: procfs.state(target.pid) == "t")
+            inject.leave()
+        assert procfs.state(target.pid) == "T"
+        before = turns(counter)
+        os.kill(target.pid, signal.SIGCONT)
+        poll_until(lambda: turns(counter) > before)
+        target.go()
+        assert target.end() == (0, "ok\n")
+
+
+def test_a_process_that_was_stopped_goes_on_at_sigcont(victim: Victim, counter: Path) -> None:
+    with living(victim("attach"), "counts", str(counter)) as target:
+        os.kill(target.pid, signal.SIGSTOP)
+        poll_until(lambda: procfs.state(target.pid) == "T")
+        with attached(target.pid) as inject:
+            poll_until(lambda: procfs.state(target.pid) == "t")
+            before = turns(counter)
+            os.kill(target.pid, signal.SIGCONT)
+            poll_until(lambda: turns(counter) > before)
+            inject.leave(signal.SIGTERM)
+        assert untraced(target.pid) and procfs.state(target.pid) in "RS"
+        target.go()
+        assert target.end() == (0, "ok\n")
+
+
+def test_a_thousand_queued_signals_come_once_and_in_order(victim: Victim) -> None:
+    with living(victim("attach"), "queued") as target:
+        attach_again(target.pid, 15, duration="20ms")
+        target.go()
+        assert target.end() == (0, "ok\n")
+
+
+@KINDS
+def test_traps_of_its_own(victim: Victim, flags: tuple[str, ...]) -> None:
+    with living(victim("attach", *flags), "traps") as target:
+        attach_again(target.pid, 10, duration="20ms")
+        target.go()
+        assert target.end() == (0, "ok\n")
+
+
+def test_job_control(victim: Victim) -> None:
+    with living(victim("attach"), "job-control") as target:
+        job = int(target.line())
+        attach_again(target.pid, 5, str(job), duration="30ms")
+        attach_again(job, 5, duration="30ms")
+        target.go()
+        assert target.end() == (0, "ok\n")
+
+
+@pytest.mark.parametrize("how", ["births", "executes", "children"])
+def test_whatever_it_starts_meanwhile(victim: Victim, how: str) -> None:
+    with living(victim("attach"), how) as target:
+        attach_again(target.pid, 20, duration="10ms")
+        poll_until(lambda: untraced(target.pid))
+        target.go()
+        assert target.end() == (0, "ok\n")
+
+
+def test_a_leader_that_has_ended(victim: Victim) -> None:
+    with living(victim("attach"), "leaderless") as target:
+        attach_again(target.pid, 10, "-e", HALF, duration="20ms")
+        target.go()
+        assert target.end() == (0, "ok\n")
+
+
+@pytest.mark.parametrize("how", ["filtered-error", "filtered-kill"])
+def test_a_filter_of_its_own(victim: Victim, how: str) -> None:
+    with living(victim("attach"), how) as target:
+        attach_again(target.pid, 5, "-e", "openat:error=EIO:probability=50%", duration="20ms")
+        target.go()
+        assert target.end() == (0, "ok\n")
+
+
+@pytest.mark.parametrize("how", ["restarts", "interrupts"])
+def test_a_read_that_signals_interrupt_is_counted_once(victim: Victim, how: str) -> None:
+    rule = "read:fd=pipe:when=31:error=EIO"
+    with living(victim("attach"), how) as target, attached(target.pid, "-e", rule) as inject:
+        target.go()
+        assert target.end() == (0, "ok\n")
+        inject.left()
+
+
+@pytest.mark.parametrize("rules", [(), ("-e", "%process:error=EIO:probability=0")])
+def test_a_launched_childs_child_cannot_escape(victim: Victim, rules: tuple[str, ...]) -> None:
+    words = ["-q", "--engine", "ptrace", *rules, "-e", "getppid:error=EIO"]
+    run = inject(words, [victim("attach"), "untraced"])
+    assert (run.status, run.out) == (0, "ok\n"), run.err
+    assert [one["task"] for one in run.of("task_end")] == ["0.1", "0.2", "0"]

@@ -17,12 +17,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -233,12 +235,302 @@ static int blocked(void) {
     return 0;
 }
 
+/* -- lives that go on until the byte comes ------------------------------------------- */
+
+static int asked_to_end(void) {
+    struct pollfd one = {0, POLLIN, 0};
+    return poll(&one, 1, 0) == 1;
+}
+static volatile int faults, others;
+static pid_t parent;
+
+static void call(void) {
+    long result = syscall(SYS_getppid);
+    if (result == parent) {
+        others = 1;
+    } else {
+        CHECK(result == -1 && errno == EIO); /* the rule's */
+        faults = 1;
+    }
+}
+static void write_some(int fd) {
+    /* Short writes are ordered for it: four bytes at most of a vector. */
+    char text[] = "abcdefgh";
+    struct iovec vector[2] = {{text, 3}, {text + 3, 5}};
+    ssize_t result = writev(fd, vector, 2);
+    CHECK(result == 8 || result == 4);
+}
+static void *work(void *fd) {
+    while (going_on) {
+        call();
+        if (fd) write_some(*(int *)fd);
+    }
+    return NULL;
+}
+static int faulty(void) {
+    pthread_t threads[3];
+    int null = open("/dev/null", O_WRONLY);
+    parent = getppid();
+    for (int i = 0; i < 3; i++)
+        CHECK(!pthread_create(&threads[i], NULL, work, words[2] && i == 0 ? &null : NULL));
+    ready();
+    wait_for_go();
+    going_on = 0;
+    for (int i = 0; i < 3; i++) CHECK(!pthread_join(threads[i], NULL));
+    CHECK(faults && others);
+    return 0;
+}
+
+static void install(struct sock_filter *code, int length) {
+    struct sock_fprog program = {length, code};
+    CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    CHECK(!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
+}
+#define LOAD BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
+#define RETURN(action) BPF_STMT(BPF_RET | BPF_K, action)
+#define ALLOW(n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, n, 0, 1), RETURN(SECCOMP_RET_ALLOW)
+static int filtered(unsigned otherwise) {
+    /* The rules fail openat. */
+    struct sock_filter filter[] = {LOAD,
+                                   ALLOW(SYS_read),
+                                   ALLOW(SYS_write),
+                                   ALLOW(SYS_poll),
+                                   ALLOW(SYS_close),
+                                   ALLOW(SYS_openat),
+                                   ALLOW(SYS_restart_syscall),
+                                   ALLOW(SYS_exit_group),
+                                   RETURN(otherwise)};
+    ready();
+    install(filter, sizeof filter / sizeof *filter);
+    while (!asked_to_end()) {
+        int fd = openat(AT_FDCWD, "/dev/null", O_RDONLY);
+        if (fd >= 0) {
+            others = 1;
+            CHECK(!close(fd));
+        } else {
+            CHECK(errno == EIO);
+            faults = 1;
+        }
+    }
+    CHECK(faults && others && write(1, "ok\n", 3) == 3);
+    _exit(0);
+}
+
+static int counts(void) {
+    /* In a page of the file of the second argument; calls on the way. */
+    int fd = open(words[2], O_RDONLY);
+    volatile long *turns = mmap(NULL, 8, PROT_READ | PROT_WRITE, MAP_SHARED, open(words[2], O_RDWR), 0);
+    CHECK(fd >= 0 && turns != MAP_FAILED);
+    ready();
+    while (!asked_to_end()) ++*turns;
+    return 0;
+}
+
+static volatile int expected, out_of_order;
+static void take(int number, siginfo_t *info, void *context) {
+    if (info->si_value.sival_int != expected || info->si_code != SI_QUEUE) out_of_order = 1;
+    expected++;
+}
+static int queued(void) {
+    struct sigaction action = {.sa_sigaction = take, .sa_flags = SA_SIGINFO};
+    CHECK(!sigaction(SIGRTMIN + 3, &action, NULL));
+    pid_t self = getpid(), sender = fork();
+    if (sender == 0) {
+        for (int i = 0; i < 1000; i++) {
+            union sigval value = {i};
+            CHECK(!sigqueue(self, SIGRTMIN + 3, value));
+            if (i % 4 == 0) usleep(4000);
+        }
+        _exit(0);
+    }
+    ready();
+    while (expected < 1000 && !out_of_order) usleep(500);
+    CHECK(!out_of_order && expected == 1000);
+    wait_for_go();
+    CHECK(expected == 1000);
+    return 0;
+}
+
+static volatile int trapped;
+static void trap(int number) { trapped += number == SIGTRAP; }
+static int traps(void) {
+    struct sigaction action = {.sa_handler = trap};
+    CHECK(!sigaction(SIGTRAP, &action, NULL));
+    ready();
+    for (int turn = 1; !asked_to_end(); turn++) {
+        if (turn % 2) CHECK(!raise(SIGTRAP));
+        else __asm__ volatile("int3");
+        CHECK(trapped == turn);
+    }
+    return 0;
+}
+
+static int job_control(void) {
+    pid_t job = fork();
+    CHECK(job >= 0);
+    if (job == 0) {
+        setpgid(0, 0); /* not orphaned: its parent is of the same session */
+        alarm(100);
+        for (;;) syscall(SYS_getppid);
+    }
+    printf("ready\n%d\n", job);
+    fflush(stdout);
+    while (!asked_to_end()) {
+        int numbers[] = {SIGTSTP, SIGSTOP, SIGTTIN}, status;
+        for (int i = 0; i < 3; i++) {
+            CHECK(!kill(job, numbers[i]));
+            CHECK(waitpid(job, &status, WUNTRACED) == job && WIFSTOPPED(status));
+            CHECK(WSTOPSIG(status) == numbers[i]);
+            CHECK(!kill(job, SIGCONT));
+            CHECK(waitpid(job, &status, WCONTINUED) == job && WIFCONTINUED(status));
+        }
+    }
+    int status;
+    CHECK(!kill(job, SIGTERM) && waitpid(job, &status, 0) == job && WTERMSIG(status) == SIGTERM);
+    return 0;
+}
+
+static void *born(void *x) {
+    syscall(SYS_getppid);
+    return x;
+}
+static int births(void) {
+    pthread_t threads[8];
+    ready();
+    while (!asked_to_end()) {
+        for (int i = 0; i < 8; i++) CHECK(!pthread_create(&threads[i], NULL, born, NULL));
+        for (int i = 0; i < 8; i++) CHECK(!pthread_join(threads[i], NULL));
+    }
+    return 0;
+}
+
+static void *idle(void *x) {
+    for (;;) pause();
+    return x;
+}
+static void *execute(void *x) {
+    char *args[] = {words[0], "executes", "on", NULL};
+    execv("/proc/self/exe", args);
+    CHECK(0);
+    return x;
+}
+static int executes(void) {
+    pthread_t threads[4];
+    if (!words[2]) ready();
+    if (asked_to_end()) return 0;
+    for (int i = 0; i < 3; i++) CHECK(!pthread_create(&threads[i], NULL, idle, NULL));
+    CHECK(!pthread_create(&threads[3], NULL, execute, NULL));
+    for (;;) pause();
+}
+
+static int children(void) {
+    char *args[] = {"/bin/true", NULL};
+    int status;
+    ready();
+    for (int turn = 0; !asked_to_end(); turn++) {
+        int number = turn % 3;
+        pid_t pid = number ? vfork() : fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            if (number == 2) execv(args[0], args);
+            _exit(number == 1 ? 5 : 0);
+        }
+        CHECK(waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == (number == 1 ? 5 : 0));
+    }
+    return 0;
+}
+
+static void *outlive(void *unused) {
+    char path[64], line[512];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", getpid());
+    do { /* until its state says that the leader has ended */
+        int fd = open(path, O_RDONLY);
+        CHECK(fd >= 0 && read(fd, line, sizeof line) > 0 && !close(fd));
+    } while (!strstr(line, ") Z"));
+    parent = getppid();
+    ready();
+    while (!asked_to_end()) call();
+    CHECK(faults && others);
+    puts("ok");
+    fflush(stdout);
+    exit(0);
+    return unused;
+}
+static int leaderless(void) {
+    pthread_t thread;
+    CHECK(!pthread_create(&thread, NULL, outlive, NULL));
+    pthread_exit(NULL);
+}
+
+static void nothing(int unused) {}
+static int interrupted(int flags) {
+    /* Signals while it reads; a rule fails its 31st read. */
+    struct sigaction action = {.sa_handler = nothing, .sa_flags = flags};
+    CHECK(!sigaction(SIGUSR1, &action, NULL) && !pipe(ends));
+    pid_t self = getpid();
+    char byte;
+    ready();
+    while (!asked_to_end()) usleep(1000);
+    for (int i = 0; i < (flags ? 30 : 15); i++) {
+        pid_t sender = fork();
+        CHECK(sender >= 0);
+        if (sender == 0) {
+            usleep(5000);
+            CHECK(!kill(self, SIGUSR1));
+            usleep(5000);
+            CHECK(write(ends[1], "x", 1) == 1);
+            _exit(0);
+        }
+        if (!flags) CHECK(read(ends[0], &byte, 1) == -1 && errno == EINTR);
+        CHECK(read(ends[0], &byte, 1) == 1);
+        while (waitpid(sender, NULL, 0) == -1) CHECK(errno == EINTR);
+    }
+    CHECK(read(ends[0], &byte, 1) == -1 && errno == EIO);
+    return 0;
+}
+
+#ifdef __x86_64__
+static int untraced(void) {
+    /* Children that ask not to be traced: the rule fails their call, it is not ENOSYS. */
+    long flags = 0x00800000 | SIGCHLD;
+    unsigned long long arguments[8] = {0x00800000, 0, 0, 0, SIGCHLD};
+    int status;
+    for (int i = 0; i < 2; i++) {
+        register long kept __asm__("rbx") = 77;
+        long pid = i ? syscall(SYS_clone3, arguments, sizeof arguments)
+                     : syscall(SYS_clone, flags, 0, 0, 0, 0);
+        __asm__ volatile("" : "+r"(kept));
+        CHECK(pid >= 0 && kept == 77);
+        if (pid == 0) _exit(syscall(SYS_getppid) == -1 ? errno : 0);
+        CHECK(arguments[0] == 0x00800000);
+        CHECK(waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == EIO);
+    }
+    return 0;
+}
+#endif
+
 int main(int argc, char **argv) {
     const char *how = argc > 1 ? argv[1] : "";
     int status = 3;
     words = argv;
     alarm(100);
     if (!strcmp(how, "blocked")) status = blocked();
+    if (!strcmp(how, "faulty")) status = faulty();
+    if (!strcmp(how, "filtered-error")) status = filtered(SECCOMP_RET_ERRNO | EPERM);
+    if (!strcmp(how, "filtered-kill")) status = filtered(SECCOMP_RET_KILL_PROCESS);
+    if (!strcmp(how, "counts")) status = counts();
+    if (!strcmp(how, "queued")) status = queued();
+    if (!strcmp(how, "traps")) status = traps();
+    if (!strcmp(how, "job-control")) status = job_control();
+    if (!strcmp(how, "births")) status = births();
+    if (!strcmp(how, "executes")) status = executes();
+    if (!strcmp(how, "children")) status = children();
+    if (!strcmp(how, "leaderless")) status = leaderless();
+    if (!strcmp(how, "restarts")) status = interrupted(SA_RESTART);
+    if (!strcmp(how, "interrupts")) status = interrupted(0);
+#ifdef __x86_64__
+    if (!strcmp(how, "untraced")) status = untraced();
+#endif
     if (status == 0) puts("ok");
     return status;
 }
