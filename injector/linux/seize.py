@@ -168,7 +168,8 @@ def _refusal(pid: int, error: OSError | None) -> InjectError:
             help="sudo sysctl kernel.yama.ptrace_scope=0, or run inject attach as root; "
             "inject run needs neither",
         )
-    if _namespace(pid) != _namespace(os.getpid()):
+    theirs = _namespace(pid)
+    if theirs and theirs != _namespace(os.getpid()):
         return InjectError(
             f"{what}: it runs in another user namespace, a container",
             help="run inject as root outside of containers, or inside of that one",
@@ -189,6 +190,7 @@ def _user(uid: int) -> str:
 
 
 def _namespace(pid: int) -> str:
+    """Return the user namespace, "" where it may not be looked at."""
     try:
         return os.readlink(f"/proc/{pid}/ns/user")
     except OSError:

@@ -462,6 +462,13 @@ static int leaderless(void) {
     pthread_exit(NULL);
 }
 
+static int undumpable(void) {
+    CHECK(!prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+    ready();
+    wait_for_go();
+    return 0;
+}
+
 static void nothing(int unused) {}
 static int interrupted(int flags) {
     /* Signals while it reads; a rule fails its 31st read. */
@@ -525,6 +532,7 @@ int main(int argc, char **argv) {
     if (!strcmp(how, "births")) status = births();
     if (!strcmp(how, "executes")) status = executes();
     if (!strcmp(how, "children")) status = children();
+    if (!strcmp(how, "undumpable")) status = undumpable();
     if (!strcmp(how, "leaderless")) status = leaderless();
     if (!strcmp(how, "restarts")) status = interrupted(SA_RESTART);
     if (!strcmp(how, "interrupts")) status = interrupted(0);
