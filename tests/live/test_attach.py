@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import struct
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from injector.linux import procfs
 
 from .attaching import (
+    NEVER,
     attach_again,
     attach_and_die,
     attached,
@@ -20,7 +22,7 @@ from .attaching import (
     untraced,
 )
 from .conftest import Victim
-from .harness import inject
+from .harness import DEADLINE, INJECT, inject
 
 KINDS = pytest.mark.parametrize("flags", [(), ("-m32",)], ids=["x86_64", "i386"])
 THREADS = 32
@@ -181,3 +183,28 @@ def test_a_launched_childs_child_cannot_escape(victim: Victim, rules: tuple[str,
     run = inject(words, [victim("attach"), "untraced"])
     assert (run.status, run.out) == (0, "ok\n"), run.err
     assert [one["task"] for one in run.of("task_end")] == ["0.1", "0.2", "0"]
+
+
+def out_of_descriptors(pid: int) -> None:
+    """Make whatever inject opens next fail."""
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, 3))
+
+
+def test_an_error_of_our_own_lets_the_target_go(victim: Victim) -> None:
+    with living(victim("attach"), "children") as target, attached(target.pid) as inject:
+        out_of_descriptors(inject.process.pid)
+        out, _ = inject.process.communicate(timeout=DEADLINE)
+        assert inject.process.returncode == 125, out
+        poll_until(lambda: untraced(target.pid))
+        target.go()
+        assert target.end() == (0, "ok\n")
+
+
+def test_an_error_of_our_own_ends_a_launched_target(victim: Victim) -> None:
+    words = [*INJECT, "run", "-q", "--engine", "ptrace", "-e", NEVER, "--"]
+    with living(*words, victim("attach"), "children") as run:
+        (target,) = [pid for pid in procfs.descendants(run.pid) if "attach" in procfs.exe(pid)][:1]
+        out_of_descriptors(run.pid)
+        status, _ = run.end()
+        assert status == 125
+        poll_until(lambda: procfs.state(target) in ("", "Z"))
