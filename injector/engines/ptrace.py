@@ -511,6 +511,7 @@ class PtraceEngine:
                 pass
         for address, data in tamper.poke(call, fault.poke, "poke_exit").memory:
             process.write(address, data)
+        tracee.order = None
         self._stops.append(Completed(call, order, result))
 
     def complete(self, call: StoppedCall, order: Order) -> None:
@@ -528,7 +529,7 @@ class PtraceEngine:
     def _return(self, call: StoppedCall) -> None:
         tracee = self._of(call)
         if tracee is not None:
-            tracee.call = tracee.order = None
+            tracee.call = None
             self._go(tracee)
 
     # -- stops that are no plain call ----------------------------------------------
