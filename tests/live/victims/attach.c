@@ -469,6 +469,16 @@ static int undumpable(void) {
     return 0;
 }
 
+static int reads(void) {
+    /* Its second read blocks until it is let go. */
+    char bytes[2];
+    ready();
+    while (!asked_to_end()) usleep(1000);
+    CHECK(read(0, bytes, 1) == 1);
+    CHECK(read(0, bytes, 2) == 2 && !memcmp(bytes, "yz", 2));
+    return 0;
+}
+
 static void nothing(int unused) {}
 static int interrupted(int flags) {
     /* Signals while it reads; a rule fails its 31st read. */
@@ -532,6 +542,7 @@ int main(int argc, char **argv) {
     if (!strcmp(how, "births")) status = births();
     if (!strcmp(how, "executes")) status = executes();
     if (!strcmp(how, "children")) status = children();
+    if (!strcmp(how, "reads")) status = reads();
     if (!strcmp(how, "undumpable")) status = undumpable();
     if (!strcmp(how, "leaderless")) status = leaderless();
     if (!strcmp(how, "restarts")) status = interrupted(SA_RESTART);
