@@ -153,8 +153,8 @@ def status(tid: int, word: str) -> str:
 
 
 def traced(pid: int, tracer: int) -> bool:
-    """Return whether every thread of a process has this tracer."""
-    threads = procfs.threads(pid)
+    """Return whether every thread of a process that has not ended has this tracer."""
+    threads = [tid for tid in procfs.threads(pid) if procfs.state(tid) != "Z"]
     return bool(threads) and all(status(tid, "TracerPid") == str(tracer) for tid in threads)
 
 

@@ -161,6 +161,21 @@ def test_a_leader_that_has_ended(victim: Victim) -> None:
         assert target.end() == (0, "ok\n")
 
 
+def test_an_exec_after_its_leader_has_ended(victim: Victim, tmp_path: Path) -> None:
+    words = ["-e", "getppid:error=EIO", "--journal", str(tmp_path / "journal")]
+    with living(victim("attach"), "leaderless-executes") as target:
+        poll_until(lambda: procfs.state(target.pid) == "Z")
+        with attached(target.pid, *words) as inject:
+            target.go()
+            assert target.line() == "ready\n"
+            inject.leave()
+        assert untraced(target.pid)
+        target.go()
+        assert target.end() == (0, "ok\n")
+    sites = [one["site"] for one in read(tmp_path / "journal") if one["event"] == "injection"]
+    assert sites == ["0.1/getppid#1"]  # the thread that executed it, and no other
+
+
 @pytest.mark.parametrize("how", ["filtered-error", "filtered-kill"])
 def test_a_filter_of_its_own(victim: Victim, how: str) -> None:
     with living(victim("attach"), how) as target:

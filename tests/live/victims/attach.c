@@ -456,6 +456,29 @@ static void *outlive(void *unused) {
     exit(0);
     return unused;
 }
+static void *execute_once(void *unused) {
+    char *args[] = {words[0], "again", NULL};
+    pthread_join(*(pthread_t *)unused, NULL);
+    ready();
+    wait_for_go();
+    execv(words[0], args);
+    CHECK(0);
+    return unused;
+}
+static int leaderless_executes(void) {
+    static pthread_t leader;
+    pthread_t thread;
+    leader = pthread_self();
+    CHECK(!pthread_create(&thread, NULL, execute_once, &leader));
+    pthread_exit(NULL);
+}
+static int again(void) {
+    CHECK(syscall(SYS_getppid) == -1 && errno == EIO);
+    ready();
+    wait_for_go();
+    CHECK(syscall(SYS_getppid) == getppid());
+    return 0;
+}
 static int leaderless(void) {
     pthread_t thread;
     CHECK(!pthread_create(&thread, NULL, outlive, NULL));
@@ -542,6 +565,8 @@ int main(int argc, char **argv) {
     if (!strcmp(how, "births")) status = births();
     if (!strcmp(how, "executes")) status = executes();
     if (!strcmp(how, "children")) status = children();
+    if (!strcmp(how, "leaderless-executes")) status = leaderless_executes();
+    if (!strcmp(how, "again")) status = again();
     if (!strcmp(how, "reads")) status = reads();
     if (!strcmp(how, "undumpable")) status = undumpable();
     if (!strcmp(how, "leaderless")) status = leaderless();
