@@ -96,12 +96,16 @@ def _sweep(pid: int, options: int) -> tuple[list[int], OSError | None]:
                     seized.add(tid)
                 except ProcessLookupError:
                     continue
-                except OSError as error:  # ours already, or a leader that has ended
-                    refused = error
+                except OSError as error:
+                    if _is_ours(tid):  # by its creator, or by an execve(2)
+                        seized.add(tid)
+                    else:  # a leader that has ended, or none that we may trace
+                        refused = error
             # A thread that we had not seized may have executed: it has the leader's number now.
             lost = {tid for tid in seized if not _is_ours(tid)}
             seized -= lost
-            seen -= lost
+            if lost:
+                seen = set(seized)
     return sorted(seized - reaped), refused
 
 
