@@ -150,10 +150,10 @@ class PtraceEngine:
         self._wait = ptrace.Waiter().block
         self._timer = libc.Timer()
         self._stops: deque[Stop] = deque()
-        self._queue: deque[tuple[int, int]] = deque()
+        self.queue: deque[tuple[int, int]] = deque()  # waited for, to be served in this order
         self._tracees: dict[int, Tracee] = {}
         self._early: dict[int, int] = {}  # stopped before their creator told of them
-        self._left: set[int] = set()  # let go; their creators may yet tell of them
+        self._left: set[int] = set()  # let go, or dead; their creators may yet tell of them
         self._strays = 0
         self._parked: list[tuple[int, int, Callable[[], None]]] = []
         self._sequence = 0
@@ -201,7 +201,7 @@ class PtraceEngine:
         Raises:
             InjectError: the target could not be executed.
         """
-        bell, stops, queue, tracees = self._bell, self._stops, self._queue, self._tracees
+        bell, stops, queue, tracees = self._bell, self._stops, self.queue, self._tracees
         describe, resume, wait, table = self._describe, ptrace.request, self._wait, self._table
         everything = self._everything
         on = SYSCALL if everything else CONT
@@ -285,7 +285,7 @@ class PtraceEngine:
                 resume(SYSCALL if looked_at else on, tid)
 
     def _drain(self) -> None:
-        queue = self._queue
+        queue = self.queue
         while True:
             found = ptrace.poll()
             if not found[0]:
@@ -653,7 +653,10 @@ class PtraceEngine:
     # -- births and deaths -----------------------------------------------------------
 
     def _created(self, parent: Tracee, tid: int) -> None:
-        if tid in self._tracees or tid in self._left or not tid:
+        if tid in self._tracees or not tid:
+            return
+        if tid in self._left:
+            self._left.remove(tid)  # the number may come again
             return
         parent.task.born += 1
         self._adopt(tid, parent.task.process, f"{parent.task.lineage}.{parent.task.born}")
@@ -676,7 +679,7 @@ class PtraceEngine:
         self._tracees[tid] = Tracee(tid, task)
         self._announce()
         if status is not None:
-            self._queue.append((tid, status))
+            self.queue.append((tid, status))
 
     def _adopt_early(self) -> None:
         """Take up those whose creator will not tell of them any more."""
@@ -734,6 +737,7 @@ class PtraceEngine:
             self.status = status
         if tracee is None:
             self._early.pop(tid, None)
+            self._left.add(tid)
             if tid == self._helper:
                 raise lost()
             if self._launched is not None and tid == self._launched.pid and not self._executed:
@@ -811,7 +815,7 @@ class PtraceEngine:
         self._leaving = True
         waiting = [stop for stop in self._stops if isinstance(stop, Ordered | Completed)]
         self.release()
-        held = {stop.call.task.tid for stop in waiting} | {tid for tid, _ in self._queue}
+        held = {stop.call.task.tid for stop in waiting} | {tid for tid, _ in self.queue}
         for tid in list(self._tracees):
             if procfs.state(tid) in ("Z", ""):  # a leader that has ended stops no more
                 self._forget(self._tracees[tid])
@@ -852,7 +856,7 @@ class PtraceEngine:
                 tracee = self._of(stop.call)
                 if tracee is not None:
                     tracee.call = tracee.order = None
-                    self._queue.append((tracee.tid, ptrace.SECCOMP_STATUS))
+                    self.queue.append((tracee.tid, ptrace.SECCOMP_STATUS))
         self._stops.clear()
         self.detach()
         while not self._finished:

@@ -10,6 +10,7 @@ import os
 import pwd
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -66,16 +67,19 @@ def require_process(pid: int) -> None:
         )
 
 
-def seize_all(pid: int, options: int) -> list[int]:
+def seize_all(pid: int, options: int, waited: deque[tuple[int, int]]) -> list[int]:
     """Seize every thread of a process; return their numbers. None of them is stopped.
 
     A thread that is born meanwhile is seized here or comes by its creator's PTRACE_EVENT_CLONE.
+
+    Args:
+        waited: gets what was waited for meanwhile, (task, status) each, of any tracee of ours.
 
     Raises:
         InjectError: none could be seized.
     """
     for _ in range(_SWEEPS):
-        seized, refused = _sweep(pid, options)
+        seized, refused = _sweep(pid, options, waited)
         if seized:
             return seized
         # In an execve(2) the leader is dead for a moment, and then another thread.
@@ -83,11 +87,13 @@ def seize_all(pid: int, options: int) -> list[int]:
     raise _refusal(pid, refused)
 
 
-def _sweep(pid: int, options: int) -> tuple[list[int], OSError | None]:
+def _sweep(
+    pid: int, options: int, waited: deque[tuple[int, int]]
+) -> tuple[list[int], OSError | None]:
     seized: set[int] = set()
     seen: set[int] = set()
     refused: OSError | None = None
-    with _reaping() as reaped:
+    with _reaping(waited) as reaped:
         while fresh := [tid for tid in procfs.threads(pid) if tid not in seen]:
             for tid in fresh:
                 seen.add(tid)
@@ -114,25 +120,22 @@ def _is_ours(tid: int) -> bool:
 
 
 @contextmanager
-def _reaping() -> Iterator[set[int]]:
+def _reaping(waited: deque[tuple[int, int]]) -> Iterator[set[int]]:
     """Reap the dead meanwhile.
 
     A thread's execve holds what PTRACE_SEIZE waits for, until those of its siblings that we
-    seized already are reaped; and no signal ends that wait.
+    seized already are reaped; and no signal ends that wait. A wait for the dead alone takes
+    stops of tracees too (wait_task_stopped of kernel/exit.c), so all are kept for who serves them.
     """
     reaped: set[int] = set()
     done = threading.Event()
 
     def reap() -> None:
         while not done.wait(_PATIENCE):
-            while True:
-                try:
-                    found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | ptrace.WALL)
-                except ChildProcessError:
-                    break
-                if found is None:
-                    break
-                reaped.add(found.si_pid)
+            while (found := ptrace.poll())[0]:
+                waited.append(found)
+                if isinstance(ptrace.decode(found[1]), ptrace.Ended):
+                    reaped.add(found[0])
 
     helper = threading.Thread(target=reap, name="reaper", daemon=True)
     helper.start()

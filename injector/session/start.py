@@ -147,7 +147,7 @@ def attached(
     engine = PtraceEngine(arches_here(), named_calls(scenario) | TRACED | watched, bell)
     try:
         for pid in pids:
-            engine.attached(pid, seize_all(pid, ATTACH))
+            engine.attached(pid, seize_all(pid, ATTACH, engine.queue))
         session = Session(engine, decider, bell, signals, None, duration, leaves=True)
         bell.start()
         gc.freeze()

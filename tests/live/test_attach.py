@@ -20,6 +20,7 @@ from .attaching import (
     attached,
     living,
     poll_until,
+    traced,
     untraced,
 )
 from .conftest import Victim
@@ -261,3 +262,25 @@ def test_an_error_of_our_own_ends_a_launched_target(victim: Victim) -> None:
         poll_until(lambda: run.process.poll() is not None)
         assert run.process.returncode == 125
         poll_until(lambda: procfs.state(target) in ("", "Z"))
+
+
+def test_several_at_once(victim: Victim, tmp_path: Path) -> None:
+    """What stops while others are attached to is served as well."""
+    journal = tmp_path / "journal"
+    program = victim("attach")
+    with (
+        living(program, "births") as first,
+        living(program, "faulty") as second,
+        living(program, "children") as third,
+    ):
+        others = [str(second.pid), str(third.pid)]
+        words = [*others, "-e", HALF, "--journal", str(journal)]
+        with attached(first.pid, *words) as inject:
+            poll_until(lambda: all(traced(int(pid), inject.process.pid) for pid in others))
+            poll_until(lambda: journal.exists() and "injection" in journal.read_text())
+            inject.leave()
+        assert untraced(first.pid) and untraced(second.pid)
+        for target in (first, second, third):
+            target.go()
+            assert target.end() == (0, "ok\n")
+    assert [one["what"] for one in read(journal) if one["event"] == "control"] == ["detach"]
