@@ -97,8 +97,22 @@ class Attached:
 
     def __init__(self, words: Sequence[str]) -> None:
         self.process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            words,
+            bufsize=0,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
+        self.said = ""
+
+    def wait(self) -> None:
+        """Wait until it says that it is attached: no call passes it from then on."""
+        assert self.process.stdout
+        while "attached to" not in self.said:
+            ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE)
+            line = self.process.stdout.readline() if ready else b""
+            self.said += line.decode()
+            assert line, self.said
 
     def leave(self, number: int = signal.SIGINT) -> str:
         """Ask it to let go; return what it said."""
@@ -110,16 +124,15 @@ class Attached:
         out, _ = self.process.communicate(timeout=DEADLINE)
         assert self.process.returncode == 0, out.decode()
         assert b"Traceback" not in out, out.decode()
-        return out.decode()
+        return self.said + out.decode()
 
 
 @contextlib.contextmanager
 def attached(pid: int, *arguments: str) -> Iterator[Attached]:
-    """Attach; wait until every thread is traced; kill inject at the end if it still lives."""
+    """Attach; wait until that is done; kill inject at the end if it still lives."""
     inject = Attached([*INJECT, "attach", str(pid), *(arguments or ("-e", NEVER))])
     try:
-        # Its signals ask it to let go from when it says that it is attached.
-        poll_until(lambda: inject.process.poll() is not None or traced(pid, inject.process.pid))
+        inject.wait()
         yield inject
     finally:
         inject.process.kill()
