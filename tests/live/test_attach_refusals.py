@@ -107,12 +107,11 @@ def test_traced_already(name: str, sleeper: subprocess.Popen[bytes]) -> None:
 
 
 def test_of_several_all_or_none(sleeper: subprocess.Popen[bytes]) -> None:
-    with subprocess.Popen(["sleep", "100"]) as other:
+    with living("sh", "-c", "echo ready; read line") as other:
         with attached(other.pid) as first:
             assert "traced already" in refused(str(sleeper.pid), str(other.pid))
             assert untraced(sleeper.pid)
             first.leave()
-        other.kill()
 
 
 def ordinary() -> tuple[str, ...]:
