@@ -107,11 +107,10 @@ def test_traced_already(name: str, sleeper: subprocess.Popen[bytes]) -> None:
 
 
 def test_of_several_all_or_none(sleeper: subprocess.Popen[bytes]) -> None:
-    with living("sh", "-c", "echo ready; read line") as other:
-        with attached(other.pid) as first:
-            assert "traced already" in refused(str(sleeper.pid), str(other.pid))
-            assert untraced(sleeper.pid)
-            first.leave()
+    with living("sh", "-c", "echo ready; read line") as other, attached(other.pid) as first:
+        assert "traced already" in refused(str(sleeper.pid), str(other.pid))
+        assert untraced(sleeper.pid)
+        first.leave()
 
 
 def ordinary() -> tuple[str, ...]:
