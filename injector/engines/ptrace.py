@@ -42,21 +42,29 @@ from injector.linux.registers import ERESTARTNOHAND, RESTART_BLOCK, RESTARTS, re
 from injector.rules.decide import Order
 from injector.words.errors import InjectError
 from injector.words.model import Corrupt, Fail, Return, Rule, Short, Substitute
-from injector.words.syscalls import ARCHES, Arch, native
+from injector.words.subscription import Comparison, Op, Subscription
+from injector.words.syscalls import ARCHES, Arch
 
 TRACED = frozenset({"io_uring_setup"})
-"""The calls that are in every filter of this engine."""
+"""The calls that are in every filter of this engine, and decided about."""
+_CREATING = ("clone", "clone3")
+_CLONE_UNTRACED = 0x0080_0000  # linux/sched.h
 
 # fmt: off
 _INTERRUPTED = frozenset((
-    "epoll_pwait", "epoll_pwait2", "epoll_wait", "io_getevents", "recv", "recvfrom", "recvmmsg",
-    "recvmsg", "rt_sigtimedwait", "semop", "semtimedop", "send", "sendmmsg", "sendmsg", "sendto",
+    "accept", "accept4", "connect", "epoll_pwait", "epoll_pwait2", "epoll_wait", "io_getevents",
+    "io_pgetevents", "io_pgetevents_time64", "io_uring_enter", "ipc", "read", "readv", "recv",
+    "recvfrom", "recvmmsg", "recvmmsg_time64", "recvmsg", "rt_sigtimedwait",
+    "rt_sigtimedwait_time64", "semop", "semtimedop", "semtimedop_time64", "send", "sendfile",
+    "sendfile64", "sendmmsg", "sendmsg", "sendto", "socketcall", "splice", "write", "writev",
 ))
 # fmt: on
-"""Calls that return EINTR after any stop, though no handler ran (signal(7))."""
+"""Calls that return EINTR after any stop, though no handler ran (signal(7)); those on sockets,
+read(2) too, only with a timeout (SO_RCVTIMEO, SO_SNDTIMEO)."""
 
 _EINTR = -4
 _PATIENCE = 5_000_000_000  # ns to wait for a task that does not stop when it is to be let go
+_EARLY = 1_000_000_000  # ns that a new task's creator has to tell of it
 _KILL_WAIT = 5.0  # seconds
 _OUTSIDE, _PASSING, _LOOKED_AT = range(3)  # whether a task is in a call, and who asks about its end
 
@@ -64,10 +72,39 @@ Place = tuple[int, int, int]
 """Number, instruction and stack pointer: what a call that is made again has in common."""
 
 
+def with_creations(
+    stopped: Mapping[Arch, list[Subscription]],
+) -> dict[Arch, list[Subscription]]:
+    """Return what a launched target's filter must stop besides: creations with CLONE_UNTRACED."""
+    flag = Comparison(0, Op.MASKED_EQ, _CLONE_UNTRACED, _CLONE_UNTRACED)
+    made = {}
+    for arch, before in stopped.items():
+        # clone3 has its flags in memory, which a filter does not see.
+        clone, clone3 = Subscription(arch.numbers["clone"], (flag,)), arch.numbers["clone3"]
+        numbers = {one.number for one in before}
+        if clone.number in numbers:
+            clone = Subscription(clone.number)
+        ours = {clone.number: clone, clone3: Subscription(clone3)}
+        others = [one for one in before if one.number not in ours]
+        made[arch] = sorted([*others, *ours.values()], key=lambda one: one.number)
+    return made
+
+
 class Tracee:
     """A task under ptrace: where it stands."""
 
-    __slots__ = ("again", "call", "inside", "order", "task", "tid", "undo", "verify")
+    __slots__ = (
+        "again",
+        "call",
+        "inside",
+        "order",
+        "restore",
+        "suspended",
+        "task",
+        "tid",
+        "undo",
+        "verify",
+    )
 
     def __init__(self, tid: int, task: Task) -> None:
         self.tid = tid
@@ -78,6 +115,9 @@ class Tracee:
         self.order: Order | None = None  # the fault it is under until its end
         self.undo: tamper.Change | None = None  # what its exit must restore
         self.verify: int | None = None  # what its exit must report
+        # What its exit must restore, whether or not it is under a fault.
+        self.restore: tuple[StoppedCall, tamper.Change] | None = None
+        self.suspended = False  # its own filter does not see this call
 
 
 class PtraceEngine:
@@ -111,9 +151,10 @@ class PtraceEngine:
         self._wait = ptrace.Waiter().block
         self._timer = libc.Timer()
         self._stops: deque[Stop] = deque()
-        self._queue: deque[tuple[int, int]] = deque()
+        self.queue: deque[tuple[int, int]] = deque()  # waited for, to be served in this order
         self._tracees: dict[int, Tracee] = {}
         self._early: dict[int, int] = {}  # stopped before their creator told of them
+        self._left: set[int] = set()  # let go, or dead; their creators may yet tell of them
         self._strays = 0
         self._parked: list[tuple[int, int, Callable[[], None]]] = []
         self._sequence = 0
@@ -124,6 +165,13 @@ class PtraceEngine:
             arch.audit: {
                 number: (name, arch) for number, name in arch.names.items() if name in named
             }
+            for arch in arches
+        }
+        self._clones = {
+            arch.audit: {arch.numbers[name]: arch for name in _CREATING} for arch in arches
+        }
+        self._interrupted = {
+            arch.audit: {arch.numbers[name] for name in _INTERRUPTED if name in arch.numbers}
             for arch in arches
         }
         bell.add(self._timer.fd)
@@ -155,10 +203,11 @@ class PtraceEngine:
         Raises:
             InjectError: the target could not be executed.
         """
-        bell, stops, queue, tracees = self._bell, self._stops, self._queue, self._tracees
+        bell, stops, queue, tracees = self._bell, self._stops, self.queue, self._tracees
         describe, resume, wait, table = self._describe, ptrace.request, self._wait, self._table
         everything = self._everything
         on = SYSCALL if everything else CONT
+        clones = self._clones
         call = StoppedCall(self.started)
         while True:
             if stops:
@@ -169,7 +218,12 @@ class PtraceEngine:
             if not queue:
                 if not tracees and self._all_over():
                     continue
-                found = wait()
+                try:
+                    found = wait()
+                except ChildProcessError:  # an execve(2) while we attached left no trace of them
+                    tracees.clear()
+                    self._early.clear()
+                    continue
                 if found is None:
                     continue
                 queue.append(found)
@@ -200,12 +254,15 @@ class PtraceEngine:
                 continue
             numbers = table.get(info[2])
             known = numbers.get(info[5]) if numbers is not None else None
+            if not everything and info[5] in clones[info[2]]:
+                self._keep_traced(tracee, info, clones[info[2]][info[5]])
             if tracee.again is not None and self._made_again(tracee, info):
                 continue
             if known is None:
                 if everything:
                     tracee.inside = _PASSING if tracee.again is None else _LOOKED_AT
-                resume(on if tracee.again is None else SYSCALL, tid)
+                looked_at = tracee.again is not None or tracee.restore is not None
+                resume(SYSCALL if looked_at else on, tid)
                 continue
             name, call.arch = known
             task = tracee.task
@@ -226,10 +283,11 @@ class PtraceEngine:
                     stops.append(Remark("io_uring", task))
                 if everything:
                     tracee.inside = _LOOKED_AT
-                resume(on if tracee.again is None else SYSCALL, tid)
+                looked_at = tracee.again is not None or tracee.restore is not None
+                resume(SYSCALL if looked_at else on, tid)
 
     def _drain(self) -> None:
-        queue = self._queue
+        queue = self.queue
         while True:
             found = ptrace.poll()
             if not found[0]:
@@ -249,7 +307,8 @@ class PtraceEngine:
             ptrace.detach(tracee.tid, number)
             self._forget(tracee)
             return
-        if self._everything or tracee.again or tracee.order or tracee.verify is not None:
+        looked_at = tracee.again or tracee.order or tracee.restore or tracee.verify is not None
+        if self._everything or looked_at:
             ptrace.request(SYSCALL, tracee.tid, number)
         else:
             ptrace.request(CONT, tracee.tid, number)
@@ -305,11 +364,49 @@ class PtraceEngine:
             if order.error and call.name == "brk":
                 # It has no error: that it failed shows in the old break it returns (brk(2)).
                 result = procfs.program_break(process.pid)
-            self._registers.skip(tracee.tid, result)
-            if self._everything:
-                tracee.verify = result
+            self._skip(tracee, call, result)
         tracee.inside = _LOOKED_AT if self._everything else _OUTSIDE
         self._go(tracee)
+
+    def _skip(self, tracee: Tracee, call: StoppedCall, result: int) -> None:
+        """Have no call made, and this reported."""
+        if self._everything:
+            tracee.verify = result
+            if not self._suspend_filter(tracee):
+                spoilt = tamper.spoil(call)
+                if spoilt.arguments:
+                    tracee.restore = (call, self._apply(tracee, call, spoilt))
+                    return
+        self._registers.skip(tracee.tid, result)
+
+    def _suspend_filter(self, tracee: Tracee) -> bool:
+        """Hide this call from the target's own filter; return whether it is hidden.
+
+        A filter sees that no call is made as number -1, and may kill for it.
+        """
+        if not procfs.filtered(tracee.tid):
+            return True
+        try:
+            ptrace.set_options(tracee.tid, ptrace.ATTACH | ptrace.O_SUSPEND_SECCOMP)
+        except OSError:  # without CAP_SYS_ADMIN, or under a filter ourselves
+            return False
+        tracee.suspended = True
+        return True
+
+    def _keep_traced(self, tracee: Tracee, info: ptrace.SyscallInfo, arch: Arch) -> None:
+        """Clear CLONE_UNTRACED: its child would have our filter and nobody to answer."""
+        call = StoppedCall(self.started)
+        call.task, call.arch, call.raw = tracee.task, arch, info
+        if info[5] == arch.numbers["clone"]:
+            flags = info[6]
+            change = tamper.Change(((0, flags & ~_CLONE_UNTRACED),))
+        else:
+            raw = tracee.task.process.read(info[6], 8)  # struct clone_args, its flags
+            flags = int.from_bytes(raw, "little")
+            cleared = (flags & ~_CLONE_UNTRACED).to_bytes(8, "little")
+            change = tamper.Change((), ((info[6], cleared),))
+        if flags & _CLONE_UNTRACED:
+            tracee.restore = (call, self._apply(tracee, call, change))
 
     def _begin(self, tracee: Tracee, call: StoppedCall, order: Order) -> None:
         """Change what the fault changes before the call, and let it be made."""
@@ -320,9 +417,11 @@ class PtraceEngine:
             case Corrupt() as how if tamper.writes(call.name):
                 change = tamper.corrupt(call, how, 1 << 62, order.chance)
             case Substitute(name):
+                if self._everything:
+                    self._suspend_filter(tracee)
                 self._registers.set_number(tracee.tid, call.arch.numbers[name])
             case Fail() | Return() if order.rule.fault.call == "skip":
-                self._registers.skip(tracee.tid, _reported(order) or 0)
+                self._skip(tracee, call, _reported(order) or 0)
             case _:
                 pass
         tracee.undo = self._apply(tracee, call, change)
@@ -347,11 +446,23 @@ class PtraceEngine:
     def _exited(self, tracee: Tracee, info: ptrace.SyscallInfo) -> None:
         tracee.inside = _OUTSIDE
         result = info[5] - (1 << 64) if info[5] >> 63 else info[5]
+        if result == _EINTR and self._leaving and tracee.verify is None:
+            number = self._registers.number(tracee.tid)
+            if self._mend_interrupted(tracee, number, info):
+                result = ERESTARTNOHAND
+        if tracee.restore is not None:
+            self._apply(tracee, *tracee.restore)
+            tracee.restore = None
+        if tracee.suspended:
+            tracee.suspended = False
+            ptrace.set_options(tracee.tid, ptrace.ATTACH)
         call = tracee.call
         if tracee.order is not None and call is not None and tracee.undo is not None:
             self._apply(tracee, call, tracee.undo)
             tracee.undo = None
-            if result in RESTARTS:
+            if self._leaving and (result in RESTARTS or result == RESTART_BLOCK):
+                tracee.call = tracee.order = None  # it goes on without us, and without the fault
+            elif result in RESTARTS:
                 tracee.again = (call.raw[5], info[3], info[4])
             elif result == RESTART_BLOCK:
                 number = call.arch.numbers["restart_syscall"]
@@ -402,6 +513,7 @@ class PtraceEngine:
                 pass
         for address, data in tamper.poke(call, fault.poke, "poke_exit").memory:
             process.write(address, data)
+        tracee.order = None
         self._stops.append(Completed(call, order, result))
 
     def complete(self, call: StoppedCall, order: Order) -> None:
@@ -419,7 +531,7 @@ class PtraceEngine:
     def _return(self, call: StoppedCall) -> None:
         tracee = self._of(call)
         if tracee is not None:
-            tracee.call = tracee.order = None
+            tracee.call = None
             self._go(tracee)
 
     # -- stops that are no plain call ----------------------------------------------
@@ -432,10 +544,17 @@ class PtraceEngine:
         if tracee is None:
             if not self._executed:
                 self._launching(tid, stop)
+            elif (
+                stop == ptrace.EventStop(Event.EXEC, signal.SIGTRAP)
+                and ptrace.event_message(tid) in self._tracees
+            ):  # its leader had ended before we attached
+                self._after_exec(tid, ptrace.event_message(tid))
             else:
                 self._early[tid] = status
                 if self._leaving:
                     self._adopt_early()
+                else:  # its creator tells of it, unless that was killed
+                    self._park(_EARLY, self._adopt_late)
             return
         match stop:
             case ptrace.SignalStop(number):
@@ -455,13 +574,20 @@ class PtraceEngine:
             case ptrace.SyscallStop():  # we are leaving
                 info = self._describe(tid)
                 if info is not None and info[0] == EXIT:
-                    if tracee.order is None and tracee.verify is None:
-                        self._mend_interrupted(tracee)
                     self._exited(tracee, info)
                 elif info is not None and not (tracee.again and self._made_again(tracee, info)):
-                    self._go(tracee)
+                    self._leave_before(tracee, info)
             case _:
                 self._go(tracee)
+
+    def _leave_before(self, tracee: Tracee, info: ptrace.SyscallInfo) -> None:
+        """Let a task go that is about to make a call."""
+        if info[5] in self._interrupted.get(info[2], ()):
+            # The request to stop is still on it and would make this call return EINTR.
+            ptrace.request(ptrace.INTERRUPT, tracee.tid)
+            ptrace.request(SYSCALL, tracee.tid)
+        else:
+            self._go(tracee)
 
     def _group_stop(self, tracee: Tracee, number: int) -> None:
         # ptrace(2), "Group-stop": to be left in it, not restarted.
@@ -476,18 +602,24 @@ class PtraceEngine:
         """Remember a call that a stop has interrupted and that will be made again."""
         if tracee.again is not None:
             return
-        self._mend_interrupted(tracee)
-        if self._registers.result(tracee.tid) in RESTARTS:
-            number = self._registers.number(tracee.tid)
-            if any(number in names for names in self._table.values()):
-                tracee.again = (number, *self._registers.place(tracee.tid))
+        result = self._registers.result(tracee.tid)
+        if result is None or (result not in RESTARTS and result != _EINTR):
+            return
+        info = self._describe(tracee.tid)
+        if info is None:
+            return
+        number = self._registers.number(tracee.tid)
+        if result == _EINTR and not self._mend_interrupted(tracee, number, info):
+            return
+        if number in self._table.get(info[2], ()):
+            tracee.again = (number, info[3], info[4])
 
-    def _mend_interrupted(self, tracee: Tracee) -> None:
+    def _mend_interrupted(self, tracee: Tracee, number: int, info: ptrace.SyscallInfo) -> bool:
         """Have a call made again that returns EINTR only because we stopped its task."""
-        if self._registers.result(tracee.tid) == _EINTR:
-            name = native().names.get(self._registers.number(tracee.tid))
-            if name in _INTERRUPTED:
-                self._registers.set_result(tracee.tid, ERESTARTNOHAND)
+        if number not in self._interrupted.get(info[2], ()):
+            return False
+        self._registers.set_result(tracee.tid, ERESTARTNOHAND)
+        return True
 
     def _launching(self, tid: int, stop: ptrace.Stop) -> None:
         """Serve our own child on its way to execve(2), after which it is the target."""
@@ -525,6 +657,9 @@ class PtraceEngine:
     def _created(self, parent: Tracee, tid: int) -> None:
         if tid in self._tracees or not tid:
             return
+        if tid in self._left:
+            self._left.remove(tid)  # the number may come again
+            return
         parent.task.born += 1
         self._adopt(tid, parent.task.process, f"{parent.task.lineage}.{parent.task.born}")
 
@@ -546,7 +681,7 @@ class PtraceEngine:
         self._tracees[tid] = Tracee(tid, task)
         self._announce()
         if status is not None:
-            self._queue.append((tid, status))
+            self.queue.append((tid, status))
 
     def _adopt_early(self) -> None:
         """Take up those whose creator will not tell of them any more."""
@@ -556,12 +691,24 @@ class PtraceEngine:
             parent = processes.get(ids.ppid) if ids is not None else None
             if not self._leaving and ids is not None and (parent or ids.tgid in processes):
                 continue
-            self._strays += 1
-            self._adopt(tid, parent, f"0.x{self._strays}")
+            self._adopt_alone(tid)
+
+    def _adopt_alone(self, tid: int) -> None:
+        ids = procfs.ids(tid)
+        self._strays += 1
+        parent = self.records.processes.get(ids.ppid) if ids is not None else None
+        self._adopt(tid, parent, f"0.x{self._strays}")
+
+    def _adopt_late(self) -> None:
+        for tid in list(self._early):
+            self._adopt_alone(tid)
 
     def _after_exec(self, tid: int, former: int) -> None:
         """Keep the task that executed: it has the leader's number now (execve(2))."""
-        tracee = self._tracees.get(former) or self._tracees[tid]
+        tracee = self._tracees.get(former)
+        if tracee is None:  # it was born and executed before its creator told of it
+            self._early.pop(former, None)
+            tracee = self._tracees[tid]
         process = tracee.task.process
         for other in list(process.tasks.values()):
             if other is not tracee.task:
@@ -592,6 +739,7 @@ class PtraceEngine:
             self.status = status
         if tracee is None:
             self._early.pop(tid, None)
+            self._left.add(tid)
             if tid == self._helper:
                 raise lost()
             if self._launched is not None and tid == self._launched.pid and not self._executed:
@@ -620,6 +768,7 @@ class PtraceEngine:
     def _forget(self, tracee: Tracee) -> None:
         """Count a task as gone that was let go."""
         self._tracees.pop(tracee.tid, None)
+        self._left.add(tracee.tid)
 
     # -- timers, signals, the end ------------------------------------------------------
 
@@ -686,9 +835,11 @@ class PtraceEngine:
         self._leaving = True
         waiting = [stop for stop in self._stops if isinstance(stop, Ordered | Completed)]
         self.release()
-        held = {stop.call.task.tid for stop in waiting} | {tid for tid, _ in self._queue}
+        held = {stop.call.task.tid for stop in waiting} | {tid for tid, _ in self.queue}
         for tid in list(self._tracees):
-            if tid not in held:
+            if procfs.state(tid) in ("Z", ""):  # a leader that has ended stops no more
+                self._forget(self._tracees[tid])
+            elif tid not in held:
                 ptrace.request(ptrace.INTERRUPT, tid)
         self._park(_PATIENCE, self._give_up)
 
@@ -701,7 +852,9 @@ class PtraceEngine:
     def end(self) -> None:
         """Kill a launched target, let an attached one go; return when that is done."""
         if self._launched is None:
-            self._let_all_go()
+            # What goes wrong here did so before, or our own end lets them go.
+            with contextlib.suppress(Exception):
+                self._let_all_go()
             return
         self.send_all(signal.SIGKILL)
         deadline = time.monotonic() + _KILL_WAIT
@@ -723,7 +876,7 @@ class PtraceEngine:
                 tracee = self._of(stop.call)
                 if tracee is not None:
                     tracee.call = tracee.order = None
-                    self._queue.append((tracee.tid, ptrace.SECCOMP_STATUS))
+                    self.queue.append((tracee.tid, ptrace.SECCOMP_STATUS))
         self._stops.clear()
         self.detach()
         while not self._finished:

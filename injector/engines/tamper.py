@@ -16,6 +16,10 @@ from injector.words.syscalls import GROUPS, Kind, signature
 
 _IOV_MAX = 1024
 _WRITES = GROUPS["write"] | GROUPS["send"]
+_SPOILT = frozenset(
+    {Kind.FD, Kind.DIRFD, Kind.PATH, Kind.STRING, Kind.POINTER, Kind.BUFFER, Kind.IOVEC}
+    | {Kind.MSGHDR, Kind.SOCKADDR, Kind.TIME}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,24 @@ def poke(call: StoppedCall, text: str, when: str) -> Change:
                 if index < 6:
                     memory.append((call.args[index], bytes.fromhex(digits)))
     return Change((), tuple(memory))
+
+
+def spoil(call: StoppedCall) -> Change:
+    """Return what makes the call fail without an effect; nothing where that is not sure.
+
+    No such descriptor, and an address that no program has.
+    """
+    known = signature(call.name, call.arch)
+    if known is None or not known.parameters or known.parameters[0].kind not in _SPOILT:
+        return Change()
+    bad = (1 << call.arch.bits) - 1
+    return Change(
+        tuple(
+            (index, bad)
+            for index, one in enumerate(known.parameters[:6])
+            if one.kind in _SPOILT and (one.kind is Kind.FD or call.args[index])
+        )
+    )
 
 
 def received(call: StoppedCall, result: int) -> int:

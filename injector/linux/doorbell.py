@@ -8,6 +8,7 @@ that a signal which comes just before the call blocks is not lost.
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import threading
@@ -25,6 +26,8 @@ class Doorbell:
         self._sleeper = threading.get_ident()
         self._answered = threading.Semaphore(0)
         self._closing = False
+        self._last = os.eventfd(0, os.EFD_CLOEXEC)
+        self._epoll.register(self._last, select.EPOLLIN)
         self._before = signal.signal(SIGNAL, self._ring)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {SIGNAL})
         self._thread = threading.Thread(target=self._watch, name="doorbell", daemon=True)
@@ -62,18 +65,19 @@ class Doorbell:
 
     def _watch(self) -> None:
         while not self._closing:
-            if not self._epoll.poll(1.0):
-                continue
+            self._epoll.poll()
             while not self._closing:
                 signal.pthread_kill(self._sleeper, SIGNAL)
                 if self._answered.acquire(timeout=_RETRY):
                     break
 
     def close(self) -> None:
-        """Stop the watching thread and close the epoll descriptor."""
+        """Stop the watching thread and close the descriptors."""
         self._closing = True
         if self._thread.is_alive():
+            os.eventfd_write(self._last, 1)
             self._answered.release()
             self._thread.join(2.0)
         self._epoll.close()
+        os.close(self._last)
         signal.signal(SIGNAL, self._before or signal.SIG_DFL)

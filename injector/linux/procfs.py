@@ -194,6 +194,13 @@ def flags(pid: int) -> int:
     return int(text.rpartition(b")")[2].split()[6]) if text else 0
 
 
+def filtered(tid: int) -> bool:
+    """Return whether the task has a seccomp filter, or is in strict mode; False if it is gone."""
+    text = _read(f"/proc/{tid}/status") or b""
+    mode = text.partition(b"\nSeccomp:")[2]
+    return mode != b"" and mode.split(maxsplit=1)[0] != b"0"
+
+
 def exit_code(pid: int) -> int | None:
     """Return a zombie's wait status (field 52 of /proc/PID/stat), None if not to be had."""
     text = _read(f"/proc/{pid}/stat")

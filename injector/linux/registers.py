@@ -20,7 +20,7 @@ ERESTARTNOHAND = -514
 _WORD = 8
 # sys/user.h, struct user_regs_struct, by position.
 _RBP, _RBX, _R10, _R9, _R8, _RAX, _RCX = 4, 5, 7, 8, 9, 10, 11
-_RDX, _RSI, _RDI, _ORIG_RAX, _RIP, _RSP = 12, 13, 14, 15, 16, 19
+_RDX, _RSI, _RDI, _ORIG_RAX = 12, 13, 14, 15
 _ARGUMENTS = {
     64: (_RDI, _RSI, _RDX, _R10, _R8, _R9),
     32: (_RBX, _RCX, _RDX, _RSI, _RDI, _RBP),
@@ -62,12 +62,6 @@ class X86_64:
     def set_argument(self, tid: int, bits: int, index: int, value: int) -> None:
         """Change an argument of code of so many bits."""
         ptrace.poke_user(tid, _ARGUMENTS[bits][index] * _WORD, value)
-
-    def place(self, tid: int) -> tuple[int, int]:
-        """Return instruction and stack pointer."""
-        ip = ptrace.peek_user(tid, _RIP * _WORD)
-        sp = ptrace.peek_user(tid, _RSP * _WORD)
-        return ip or 0, sp or 0
 
 
 def registers() -> X86_64:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import pwd
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +19,7 @@ from injector.linux.probe import host
 from injector.words.errors import InjectError
 
 _PATIENCE = 0.02  # seconds after which a seizing is taken for blocked
+_SWEEPS = 20
 _PF_KTHREAD = 0x00200000  # linux/sched.h, field 9 of /proc/PID/stat
 
 
@@ -64,54 +67,75 @@ def require_process(pid: int) -> None:
         )
 
 
-def seize_all(pid: int, options: int) -> list[int]:
+def seize_all(pid: int, options: int, waited: deque[tuple[int, int]]) -> list[int]:
     """Seize every thread of a process; return their numbers. None of them is stopped.
 
     A thread that is born meanwhile is seized here or comes by its creator's PTRACE_EVENT_CLONE.
 
+    Args:
+        waited: gets what was waited for meanwhile, (task, status) each, of any tracee of ours.
+
     Raises:
         InjectError: none could be seized.
     """
-    seized: list[int] = []
+    for _ in range(_SWEEPS):
+        seized, refused = _sweep(pid, options, waited)
+        if seized:
+            return seized
+        # In an execve(2) the leader is dead for a moment, and then another thread.
+        time.sleep(_PATIENCE / 4)
+    raise _refusal(pid, refused)
+
+
+def _sweep(
+    pid: int, options: int, waited: deque[tuple[int, int]]
+) -> tuple[list[int], OSError | None]:
+    seized: set[int] = set()
     seen: set[int] = set()
     refused: OSError | None = None
-    with _reaping() as reaped:
+    with _reaping(waited) as reaped:
         while fresh := [tid for tid in procfs.threads(pid) if tid not in seen]:
             for tid in fresh:
                 seen.add(tid)
                 try:
                     ptrace.seize(tid, options)
-                    seized.append(tid)
+                    seized.add(tid)
                 except ProcessLookupError:
                     continue
-                except OSError as error:  # ours already, or a leader that has ended
-                    refused = error
-    alive = [tid for tid in seized if tid not in reaped]
-    if not alive:
-        raise _refusal(pid, refused)
-    return alive
+                except OSError as error:
+                    if _is_ours(tid):  # by its creator, or by an execve(2)
+                        seized.add(tid)
+                    else:  # a leader that has ended, or none that we may trace
+                        refused = error
+            # A thread that we had not seized may have executed: it has the leader's number now.
+            lost = {tid for tid in seized if not _is_ours(tid)}
+            seized -= lost
+            if lost:
+                seen = set(seized)
+    return sorted(seized - reaped), refused
+
+
+def _is_ours(tid: int) -> bool:
+    return host.status("TracerPid", tid) == str(threading.get_native_id())
 
 
 @contextmanager
-def _reaping() -> Iterator[set[int]]:
+def _reaping(waited: deque[tuple[int, int]]) -> Iterator[set[int]]:
     """Reap the dead meanwhile.
 
     A thread's execve holds what PTRACE_SEIZE waits for, until those of its siblings that we
-    seized already are reaped; and no signal ends that wait.
+    seized already are reaped; and no signal ends that wait. A wait for the dead alone takes
+    stops of tracees too (wait_task_stopped of kernel/exit.c), so all are kept for who serves them.
     """
     reaped: set[int] = set()
     done = threading.Event()
 
     def reap() -> None:
         while not done.wait(_PATIENCE):
-            while True:
-                try:
-                    found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | ptrace.WALL)
-                except ChildProcessError:
-                    break
-                if found is None:
-                    break
-                reaped.add(found.si_pid)
+            while (found := ptrace.poll())[0]:
+                waited.append(found)
+                if isinstance(ptrace.decode(found[1]), ptrace.Ended):
+                    reaped.add(found[0])
 
     helper = threading.Thread(target=reap, name="reaper", daemon=True)
     helper.start()
@@ -151,7 +175,8 @@ def _refusal(pid: int, error: OSError | None) -> InjectError:
             help="sudo sysctl kernel.yama.ptrace_scope=0, or run inject attach as root; "
             "inject run needs neither",
         )
-    if _namespace(pid) != _namespace(os.getpid()):
+    theirs = _namespace(pid)
+    if theirs and theirs != _namespace(os.getpid()):
         return InjectError(
             f"{what}: it runs in another user namespace, a container",
             help="run inject as root outside of containers, or inside of that one",
@@ -172,6 +197,7 @@ def _user(uid: int) -> str:
 
 
 def _namespace(pid: int) -> str:
+    """Return the user namespace, "" where it may not be looked at."""
     try:
         return os.readlink(f"/proc/{pid}/ns/user")
     except OSError:

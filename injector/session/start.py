@@ -87,13 +87,12 @@ def launched(
                     target, arches, bell, keeper, unconditional(scenario, {*ROLES, *watched})
                 )
             case "ptrace":
-                from injector.engines.ptrace import TRACED, PtraceEngine
+                from injector.engines.ptrace import TRACED, PtraceEngine, with_creations
                 from injector.linux.ptrace import LAUNCH
 
                 always = {*TRACED, *watched}
-                program = seccomp.build(
-                    subscriptions(scenario.rules, always, arches), seccomp.TRACE
-                )
+                stopped = with_creations(subscriptions(scenario.rules, always, arches))
+                program = seccomp.build(stopped, seccomp.TRACE)
                 target = launch_traced(
                     command, program, LAUNCH, signals.inherited, keeper.watch_process
                 )
@@ -158,7 +157,7 @@ def attached(
     session = None
     try:
         for pid in pids:
-            engine.attached(pid, seize_all(pid, ATTACH))
+            engine.attached(pid, seize_all(pid, ATTACH, engine.queue))
         session = Session(engine, decider, bell, signals, None, duration, leaves=True)
         bell.start()
         gc.freeze()

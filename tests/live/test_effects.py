@@ -14,10 +14,11 @@ from .conftest import Victim
 from .harness import inject
 from .servers import serving, wait_until
 
+ENGINES = ("notify", "ptrace")
+
 LOOP = """
 import errno, os, sys, threading
 
-ENGINES = ("notify", "ptrace")
 def work(name):
     out = []
     for turn in range(1, 21):
