@@ -210,7 +210,7 @@ class _Symbols:
     def _section(
         self, read: Read, one: tuple[int, ...], table: list[tuple[int, ...]]
     ) -> list[tuple[int, int, bool, int]]:
-        """Return start, end, whether the end is a guess or the name local, place of the name."""
+        """Return start, end, whether the end is a guess, place of the name."""
         strings = table[one[6]]
         if max(one[5], strings[5]) > _TABLE_MOST:
             return []
@@ -218,7 +218,7 @@ class _Symbols:
         self._strings += read(strings[4], strings[5]) + b"\0"
         bounds = [section[3] + section[5] for section in table]
         return [
-            (value, value + size if size else bounds[index], not size or info < 16, base + name)
+            (value, value + size if size else bounds[index], not size, base + name)
             for name, info, _, index, value, size in _records(_symbol, read(one[4], one[5]))
             if info & 15 in (_STT_FUNC, _STT_GNU_IFUNC)
             and value
@@ -326,7 +326,8 @@ class Unwinder:
     """Call stacks of any number of processes; made and used in the thread that traces them.
 
     What it knows of a process holds until `forget`: code that is unloaded, and other code
-    loaded at its place, goes by the old names.
+    loaded at its place, goes by the old names. A program linked by plain `gcc -static` has no
+    index of its unwinding rules (.eh_frame_hdr), so only its frame pointers are followed.
     """
 
     def __init__(self) -> None:

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 int by_library(int (*callback)(int), int number);
@@ -42,6 +43,10 @@ static void *work(void *argument) {
     return outer(1) ? argument : NULL;
 }
 
+static void woken(int signal) {
+    (void)signal;
+}
+
 static void handler(int signal) {
     outer(signal);
 }
@@ -69,6 +74,24 @@ int main(int argc, char **argv) {
     }
     if (!strcmp(how, "deep")) return deep(atoi(argv[2])) + 1;
     if (!strcmp(how, "jit")) return jit() + 1;
+    if (!strcmp(how, "vdso")) {
+        struct timespec now;
+        if (write(1, "ready\n", 6) != 6) return 3;
+        for (;;) clock_gettime(CLOCK_MONOTONIC, &now);
+    }
+    if (!strcmp(how, "exec")) {
+        signal(SIGUSR2, woken);
+        inner(0);
+        return execv(argv[2], argv + 2);
+    }
+#ifdef __x86_64__
+    if (!strcmp(how, "broken")) {
+        /* A chain of frame pointers that leads back to itself, and code that knows no other way. */
+        long loop[2] = {(long)loop, (long)main};
+        if (write(1, "ready\n", 6) != 6) return 3;
+        __asm__ volatile("mov %0, %%rsp\n mov %0, %%rbp\n mov $34, %%eax\n syscall" ::"r"(loop));
+    }
+#endif
     return outer(1) + 1;
 }
 #endif
