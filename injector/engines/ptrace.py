@@ -37,7 +37,14 @@ from injector.linux.doorbell import Doorbell
 from injector.linux.keeper import lost
 from injector.linux.launch import Launched, Started, exec_state
 from injector.linux.ptrace import CONT, CREATIONS, ENTRY, EXIT, LISTEN, SYSCALL, Event
-from injector.linux.registers import ERESTARTNOHAND, RESTART_BLOCK, RESTARTS, registers
+from injector.linux.registers import (
+    EINTR,
+    EINTR_AFTER_STOP,
+    ERESTARTNOHAND,
+    RESTART_BLOCK,
+    RESTARTS,
+    registers,
+)
 from injector.rules.decide import Order
 from injector.words.errors import InjectError
 from injector.words.model import Corrupt, Fail, Return, Short, Substitute
@@ -46,15 +53,6 @@ from injector.words.syscalls import Arch, native
 TRACED = frozenset({"io_uring_setup"})
 """The calls that are in every filter of this engine."""
 
-# fmt: off
-_INTERRUPTED = frozenset((
-    "epoll_pwait", "epoll_pwait2", "epoll_wait", "io_getevents", "recv", "recvfrom", "recvmmsg",
-    "recvmsg", "rt_sigtimedwait", "semop", "semtimedop", "send", "sendmmsg", "sendmsg", "sendto",
-))
-# fmt: on
-"""Calls that return EINTR after any stop, though no handler ran (signal(7))."""
-
-_EINTR = -4
 _PATIENCE = 5_000_000_000  # ns to wait for a task that does not stop when it is to be let go
 _KILL_WAIT = 5.0  # seconds
 _OUTSIDE, _PASSING, _LOOKED_AT = range(3)  # whether a task is in a call, and who asks about its end
@@ -482,9 +480,9 @@ class PtraceEngine:
 
     def _mend_interrupted(self, tracee: Tracee) -> None:
         """Have a call made again that returns EINTR only because we stopped its task."""
-        if self._registers.result(tracee.tid) == _EINTR:
+        if self._registers.result(tracee.tid) == EINTR:
             name = native().names.get(self._registers.number(tracee.tid))
-            if name in _INTERRUPTED:
+            if name in EINTR_AFTER_STOP:
                 self._registers.set_result(tracee.tid, ERESTARTNOHAND)
 
     def _launching(self, tid: int, stop: ptrace.Stop) -> None:

@@ -21,7 +21,9 @@ from injector.words.subscription import Comparison, Op, Subscription
 from injector.words.syscalls import Arch, native
 
 SET_MODE_FILTER = 1
+TSYNC = 1 << 0
 NEW_LISTENER = 1 << 3
+TSYNC_ESRCH = 1 << 4  # Linux 5.7: with a listener the result is no thread's number
 WAIT_KILLABLE_RECV = 1 << 5  # Linux 5.19
 NOTIF_RECV = 0xC0502100
 NOTIF_SEND = 0xC0182101
@@ -152,6 +154,11 @@ def install(program: bytes, flags: int) -> int:
     code = ctypes.create_string_buffer(program, len(program))
     header = _Program(len(program) // 8, ctypes.addressof(code))
     return libc.syscall(libc.SECCOMP, SET_MODE_FILTER, flags, ctypes.addressof(header))
+
+
+def header(program: bytes, address: int) -> bytes:
+    """Return the struct sock_fprog of a program that lies at `address`."""
+    return struct.pack("=H6xQ", len(program) // _INSTRUCTION.size, address)
 
 
 class Listener:

@@ -88,7 +88,7 @@ def seize_all(pid: int, options: int) -> list[int]:
                     refused = error
     alive = [tid for tid in seized if tid not in reaped]
     if not alive:
-        raise _refusal(pid, refused)
+        raise refusal(pid, refused)
     return alive
 
 
@@ -122,7 +122,7 @@ def _reaping() -> Iterator[set[int]]:
         helper.join()
 
 
-def _refusal(pid: int, error: OSError | None) -> InjectError:
+def refusal(pid: int, error: OSError | None) -> InjectError:
     """Explain why a process cannot be seized."""
     if error is None or procfs.ids(pid) is None:
         return InjectError(f"process {pid} ended while it was attached to")
