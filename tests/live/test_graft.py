@@ -175,7 +175,7 @@ def test_a_program_that_computes(victim: Victim) -> None:
         before = status(process.pid)
         supervisor = Supervisor(graft(process.pid, program("write")))
         for _ in range(20):  # refused, so each is undone
-            with pytest.raises(InjectError, match="EBUSY"):
+            with pytest.raises(InjectError, match="seccomp"):
                 graft(process.pid, program("write"))
         after = status(process.pid)
         assert before["SigBlk"] == after["SigBlk"]
@@ -283,7 +283,7 @@ def test_the_refusals(victim: Victim) -> None:
     """What cannot get a filter is told so, and is as it was."""
     with started(victim("blocked"), "500", "poll") as process:
         supervisor = Supervisor(graft(process.pid, program()))
-        with pytest.raises(InjectError, match="another supervisor") as second:
+        with pytest.raises(InjectError, match="another supervisor|filter of its own") as second:
             graft(process.pid, program())
         assert "--engine ptrace" in str(second.value.help)
         assert "fine" in finish(process)
