@@ -16,9 +16,9 @@ import select
 import struct
 import threading
 import time
-from dataclasses import dataclass
 
 from injector.linux import libc, procfs, ptrace, seccomp
+from injector.linux.keeper import Keeper
 from injector.linux.probe import host
 from injector.linux.ptrace import CONT, ENTRY, EXIT, INTERRUPT, SYSCALL, Event
 from injector.linux.registers import (
@@ -30,7 +30,9 @@ from injector.linux.registers import (
     X86_64,
     registers,
 )
+from injector.linux.seccomp import Grafted
 from injector.linux.seize import refusal
+from injector.linux.slate import Slate
 from injector.words.errors import InjectError, NotAvailable
 from injector.words.syscalls import native
 
@@ -55,19 +57,6 @@ _SIGNALS_IN_RSEQ = 100
 _RSEQ_CS = 8  # offset in struct rseq of the section a thread is in, linux/rseq.h
 
 
-@dataclass(frozen=True, slots=True)
-class Grafted:
-    """A process under a filter of ours."""
-
-    listener: int
-    tid: int
-    """The thread that made the calls."""
-    again: tuple[int, ...] = ()
-    """The call it was in and will make again: a notification's words from the number on."""
-    no_new_privs: bool = False
-    """The process had to give up privileges by execve for it (PR_SET_NO_NEW_PRIVS)."""
-
-
 class _Late(Exception):
     """A thread did not stop in time."""
 
@@ -76,8 +65,11 @@ class _Gone(Exception):
     """A thread has ended."""
 
 
-def graft(pid: int, program: bytes) -> Grafted:
+def graft(pid: int, program: bytes, keeper: Keeper | None = None) -> Grafted:
     """Install `program`, from `seccomp.build`, in all threads of a process; take its listener.
+
+    Args:
+        keeper: gets the listener as soon as there is one: a filter must not be without.
 
     Raises:
         InjectError: it cannot be; the process is then as it was.
@@ -86,7 +78,7 @@ def graft(pid: int, program: bytes) -> Grafted:
 
     def work() -> None:
         try:
-            outcome.append(_graft(pid, program))
+            outcome.append(_graft(pid, program, keeper))
         except BaseException as error:
             outcome.append(error)
 
@@ -101,7 +93,7 @@ def graft(pid: int, program: bytes) -> Grafted:
             raise error
 
 
-def _graft(pid: int, program: bytes) -> Grafted:
+def _graft(pid: int, program: bytes, keeper: Keeper | None) -> Grafted:
     try:
         known = registers()
     except NotAvailable as error:
@@ -110,7 +102,7 @@ def _graft(pid: int, program: bytes) -> Grafted:
     _require_takeable(pid)
     hand = _stopped_thread(pid, known)
     try:
-        return hand.install(program)
+        return hand.install(program, keeper)
     except _Gone as error:
         raise InjectError(f"{_name(pid)} ended while it was attached to") from error
     except _Late as error:
@@ -431,7 +423,7 @@ class _Hand:
 
     # -- the filter ------------------------------------------------------------------------
 
-    def install(self, program: bytes) -> Grafted:
+    def install(self, program: bytes, keeper: Keeper | None) -> Grafted:
         """Install a filter and take its listener.
 
         Raises:
@@ -471,12 +463,16 @@ class _Hand:
                 raise self._refused(-number)
             try:
                 listener = self._take(number)
-                self._listener = seccomp.Listener(listener)
+                if keeper is not None:
+                    keeper.watch_listener(listener)
+                    keeper.started()
+                slate = Slate() if keeper is None else keeper.slate
+                self._listener = seccomp.Listener(listener, slate)
             finally:
                 self._call("close", number)
         finally:
             self._call("munmap", memory, size)
-        return Grafted(listener, self.tid, self._again(), restricted)
+        return Grafted(self.pid, listener, self.tid, self._again(), restricted)
 
     def _seccomp(self, flags: int, header: int) -> int:
         self._flags = flags

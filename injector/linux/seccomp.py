@@ -12,6 +12,7 @@ import errno
 import os
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fcntl import ioctl
 from typing import Any
 
@@ -160,6 +161,20 @@ def install(program: bytes, flags: int) -> int:
 def header(program: bytes, address: int) -> bytes:
     """Return the struct sock_fprog of a program that lies at `address`."""
     return struct.pack("=H6xQ", len(program) // _INSTRUCTION.size, address)
+
+
+@dataclass(frozen=True, slots=True)
+class Grafted:
+    """A process that got a filter of ours while it ran, see `graft`."""
+
+    pid: int
+    listener: int
+    tid: int
+    """The thread that made the calls."""
+    again: tuple[int, ...] = ()
+    """The call it was in and will make again: a notification's words from the number on."""
+    no_new_privs: bool = False
+    """The process had to give up privileges by execve for it (PR_SET_NO_NEW_PRIVS)."""
 
 
 class Listener:

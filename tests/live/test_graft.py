@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from injector.linux import procfs, seccomp
-from injector.linux.graft import Grafted, graft
+from injector.linux.graft import graft
+from injector.linux.slate import Slate
 from injector.rules.subscribe import subscriptions
 from injector.session.start import arches_here
 from injector.words.errors import InjectError
@@ -52,10 +53,10 @@ def program(*names: str) -> bytes:
 class Supervisor:
     """Lets every call pass, and counts them by name."""
 
-    def __init__(self, grafted: Grafted) -> None:
+    def __init__(self, grafted: seccomp.Grafted) -> None:
         self.calls: dict[str, int] = {}
         self.grafted = grafted
-        self._listener = seccomp.Listener(grafted.listener)
+        self._listener = seccomp.Listener(grafted.listener, Slate())
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -283,7 +284,7 @@ def test_the_refusals(victim: Victim) -> None:
     """What cannot get a filter is told so, and is as it was."""
     with started(victim("blocked"), "500", "poll") as process:
         supervisor = Supervisor(graft(process.pid, program()))
-        with pytest.raises(InjectError, match="another supervisor|filter of its own") as second:
+        with pytest.raises(InjectError, match=r"another supervisor|filter of its own") as second:
             graft(process.pid, program())
         assert "--engine ptrace" in str(second.value.help)
         assert "fine" in finish(process)
