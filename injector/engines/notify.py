@@ -28,7 +28,7 @@ from injector.linux.doorbell import Doorbell
 from injector.linux.ending import end_target
 from injector.linux.keeper import Keeper, lost
 from injector.linux.launch import Launched, Started, exec_state
-from injector.linux.seccomp import Listener
+from injector.linux.seccomp import Grafted, Listener
 from injector.rules.decide import Order
 from injector.words.errors import InjectError
 from injector.words.model import Rule
@@ -86,24 +86,24 @@ _QUICK = 15_000  # ns; less than a call that blocks, a handler and the call agai
 
 
 class NotifyEngine:
-    """One launched target tree under one listener."""
+    """One target tree under one listener: launched, or a process that got its filter later."""
 
     def __init__(
         self,
-        launched: Launched,
+        target: Launched | Grafted,
         arches: Iterable[Arch],
         bell: Doorbell,
         keeper: Keeper,
         named: Collection[str] = (),
     ) -> None:
-        """Answer a launched target; `named` are the calls its filter stops without a test."""
+        """Answer for a target; `named` are the calls its filter stops without a test."""
         self._named = frozenset(named)
-        self.launched = launched
-        self.first = launched.pid
+        self.first = target.pid
+        self._launched = target if isinstance(target, Launched) else None
         self.kinship = Kinship()
         self.status: int | None = None
         self.started = time.monotonic_ns()
-        self._listener = Listener(launched.listener, keeper.slate)
+        self._listener = Listener(target.listener, keeper.slate)
         self._tasks = self.kinship.tasks
         self._bell = bell
         self._keeper = keeper
@@ -114,7 +114,8 @@ class NotifyEngine:
         self._parked: list[tuple[int, int, StoppedCall, Order]] = []
         self._creating: list[tuple[int, StoppedCall]] = []
         self._sequence = 0
-        self._executed = False
+        self._executed = self._launched is None
+        self._left = False
         self._table = {
             arch.audit: {
                 number: (name, int(ROLES.get(name, Role.PLAIN)), arch, name in RESTARTS)
@@ -122,12 +123,36 @@ class NotifyEngine:
             }
             for arch in arches
         }
-        keeper.watch_listener(launched.listener)
-        bell.add(launched.listener, 0)
+        bell.add(target.listener, 0)
         bell.add(self._timer.fd)
-        # Its end tells of the execve: the program may never make a call that stops.
-        self._report = launched.report
-        bell.add(self._report)
+        self._report = -1
+        match target:
+            case Launched(report=report):
+                keeper.watch_listener(target.listener)
+                # Its end tells of the execve: the program may never make a call that stops.
+                self._report = report
+                bell.add(report)
+            case Grafted():
+                self._take_over(target)
+
+    def _take_over(self, target: Grafted) -> None:
+        """Record the tasks of a process that ran already."""
+        pid = target.pid
+        first = self.kinship.add_process(pid, os.pidfd_open(pid), "0", procfs.image(pid))
+        for tid in procfs.threads(pid):
+            if tid != pid:
+                first.born += 1
+                self.kinship.add_task(tid, first.process, f"0.{first.born}")
+        if procfs.state(pid) == "Z":  # its leader has ended, its threads have not
+            self.kinship.task_gone(first)
+            self.kinship.fresh.remove(first)
+        self._announce()
+        # The call that its stop interrupted was made before we came.
+        task = self._tasks.get(target.tid)
+        if target.again and task is not None:
+            task.restarting = (0, target.tid, 0, *target.again)
+        if target.no_new_privs:
+            self._stops.append(Remark("no_new_privs", first))
 
     def next(self, decide: Callable[[StoppedCall], Order | None]) -> Stop:
         """Let calls pass until one is decided otherwise or something else happens.
@@ -257,9 +282,11 @@ class NotifyEngine:
             # Others are children that the target made with CLONE_PARENT.
             if pid == self._keeper.pid and not os.WIFSTOPPED(status):
                 raise lost()
-            if pid == self.launched.pid and os.WIFSTOPPED(status):
+            if self._launched is None:
+                continue
+            if pid == self.first and os.WIFSTOPPED(status):
                 stopped = os.WSTOPSIG(status) in JOB_CONTROL
-            elif pid == self.launched.pid:
+            elif pid == self.first:
                 self.status, stopped = status, False
                 process = self.kinship.processes.get(pid)
                 if process is not None:
@@ -280,17 +307,17 @@ class NotifyEngine:
 
     def send(self, number: int) -> None:
         """Signal the first process, as if it were us; when it has ended, all that are left."""
-        if not self._executed:
-            pidfd.send(self.launched.pidfd, number)
+        if self._launched is not None and not self._executed:
+            pidfd.send(self._launched.pidfd, number)
             return
-        first = self.kinship.processes.get(self.launched.pid)
+        first = self.kinship.processes.get(self.first)
         for process in [first] if first else list(self.kinship.processes.values()):
             pidfd.send(process.pidfd, number)
 
     def send_all(self, number: int) -> None:
         """Signal every process of the target, also those that made no call yet."""
-        if not self._executed:
-            pidfd.send(self.launched.pidfd, number)
+        if self._launched is not None and not self._executed:
+            pidfd.send(self._launched.pidfd, number)
             return
         known = list(self.kinship.processes.values())
         below = {child for process in known for child in procfs.descendants(process.pid)}
@@ -321,11 +348,20 @@ class NotifyEngine:
                 self._listener.proceed(stop.call.raw[0])
         self._stops.clear()
         self._stops.append(Finished())
-        self._keeper.leave()
+        self._left = True
+        try:
+            self._keeper.leave()
+        except InjectError:  # it was killed: another one must do it
+            self._keeper = Keeper()
+            self._keeper.watch_listener(self._listener.fd)
+            self._keeper.leave()
 
     def end(self) -> None:
-        """Kill the target; return when its last task is gone."""
-        end_target(list(self._pidfds) or [self.launched.pidfd], self.launched.listener)
+        """Kill a launched target, let another one go; return when that is done."""
+        if self._launched is not None:
+            end_target(list(self._pidfds) or [self._launched.pidfd], self._launched.listener)
+        elif not self._left:
+            self.detach()
 
     # -- what is not a plain call of a known task --------------------------------
 
@@ -360,13 +396,15 @@ class NotifyEngine:
             self._listener.reply(cookie, *answer)
 
     def _launching(self, cookie: int, tid: int) -> bool:
-        match exec_state(self.launched):
+        launched = self._launched
+        assert launched is not None  # else it counts as executed
+        match exec_state(launched):
             case Started():
                 self._executed = True
                 self._keeper.started()
-                first = self.kinship.adopt_first(self.launched.pid, self.launched.pidfd)
+                first = self.kinship.adopt_first(launched.pid, launched.pidfd)
                 self._announce()
-                if self.launched.no_new_privs:
+                if launched.no_new_privs:
                     self._stops.append(Remark("no_new_privs", first))
                 return True
             case InjectError() as error:
@@ -519,7 +557,7 @@ class NotifyEngine:
                     self._bell.remove(fd)
                     os.close(fd)
                     self._report = -1  # a pidfd may get this number
-            elif fd == self.launched.listener:
+            elif fd == self._listener.fd:
                 self._bell.remove(fd)
                 self._wind_up()
                 return  # what else was ready is closed by now
@@ -534,6 +572,8 @@ class NotifyEngine:
         status = pidfd.status(process.pid, fd)
         if status is None:
             status = process.exit_code
+        if self._launched is None and process.pid == self.first:
+            self.status = status
         tasks = self.kinship.process_gone(process)
         tasks.sort(key=lambda task: task.tid == process.pid)
         for task in tasks:
@@ -541,7 +581,7 @@ class NotifyEngine:
 
     def _all_gone(self) -> bool:
         poll = select.poll()
-        poll.register(self.launched.listener, 0)
+        poll.register(self._listener.fd, 0)
         return bool(poll.poll(0))
 
     def _wind_up(self) -> None:
@@ -550,6 +590,6 @@ class NotifyEngine:
         for fd in list(self._pidfds):
             pidfd.ended(fd, 1.0)
             self._process_ended(fd)
-        if self.status is None:
-            self.status = os.waitpid(self.launched.pid, 0)[1]
+        if self.status is None and self._launched is not None:
+            self.status = os.waitpid(self._launched.pid, 0)[1]
         self._stops.append(Finished())

@@ -38,7 +38,14 @@ from injector.linux.doorbell import Doorbell
 from injector.linux.keeper import lost
 from injector.linux.launch import Launched, Started, exec_state
 from injector.linux.ptrace import CONT, CREATIONS, ENTRY, EXIT, LISTEN, SYSCALL, Event
-from injector.linux.registers import ERESTARTNOHAND, RESTART_BLOCK, RESTARTS, registers
+from injector.linux.registers import (
+    EINTR,
+    EINTR_AFTER_STOP,
+    ERESTARTNOHAND,
+    RESTART_BLOCK,
+    RESTARTS,
+    registers,
+)
 from injector.rules.decide import Order
 from injector.words.errors import InjectError
 from injector.words.model import Corrupt, Fail, Return, Rule, Short, Substitute
@@ -50,19 +57,6 @@ TRACED = frozenset({"io_uring_setup"})
 _CREATING = ("clone", "clone3")
 _CLONE_UNTRACED = 0x0080_0000  # linux/sched.h
 
-# fmt: off
-_INTERRUPTED = frozenset((
-    "accept", "accept4", "connect", "epoll_pwait", "epoll_pwait2", "epoll_wait", "io_getevents",
-    "io_pgetevents", "io_pgetevents_time64", "io_uring_enter", "ipc", "read", "readv", "recv",
-    "recvfrom", "recvmmsg", "recvmmsg_time64", "recvmsg", "rt_sigtimedwait",
-    "rt_sigtimedwait_time64", "semop", "semtimedop", "semtimedop_time64", "send", "sendfile",
-    "sendfile64", "sendmmsg", "sendmsg", "sendto", "socketcall", "splice", "write", "writev",
-))
-# fmt: on
-"""Calls that return EINTR after any stop, though no handler ran (signal(7)); those on sockets,
-read(2) too, only with a timeout (SO_RCVTIMEO, SO_SNDTIMEO)."""
-
-_EINTR = -4
 _PATIENCE = 5_000_000_000  # ns to wait for a task that does not stop when it is to be let go
 _EARLY = 1_000_000_000  # ns that a new task's creator has to tell of it
 _KILL_WAIT = 5.0  # seconds
@@ -171,7 +165,7 @@ class PtraceEngine:
             arch.audit: {arch.numbers[name]: arch for name in _CREATING} for arch in arches
         }
         self._interrupted = {
-            arch.audit: {arch.numbers[name] for name in _INTERRUPTED if name in arch.numbers}
+            arch.audit: {arch.numbers[name] for name in EINTR_AFTER_STOP if name in arch.numbers}
             for arch in arches
         }
         bell.add(self._timer.fd)
@@ -446,7 +440,7 @@ class PtraceEngine:
     def _exited(self, tracee: Tracee, info: ptrace.SyscallInfo) -> None:
         tracee.inside = _OUTSIDE
         result = info[5] - (1 << 64) if info[5] >> 63 else info[5]
-        if result == _EINTR and self._leaving and tracee.verify is None:
+        if result == EINTR and self._leaving and tracee.verify is None:
             number = self._registers.number(tracee.tid)
             if self._mend_interrupted(tracee, number, info):
                 result = ERESTARTNOHAND
@@ -603,13 +597,13 @@ class PtraceEngine:
         if tracee.again is not None:
             return
         result = self._registers.result(tracee.tid)
-        if result is None or (result not in RESTARTS and result != _EINTR):
+        if result is None or (result not in RESTARTS and result != EINTR):
             return
         info = self._describe(tracee.tid)
         if info is None:
             return
         number = self._registers.number(tracee.tid)
-        if result == _EINTR and not self._mend_interrupted(tracee, number, info):
+        if result == EINTR and not self._mend_interrupted(tracee, number, info):
             return
         if number in self._table.get(info[2], ()):
             tracee.again = (number, info[3], info[4])

@@ -220,6 +220,18 @@ def program_break(pid: int) -> int:
     return int(text.rpartition(b")")[2].split()[44]) if text else 0
 
 
+def executable(pid: int) -> list[tuple[int, int, str]]:
+    """Return start, end and name of each mapping with code; the vdso's first."""
+    found = []
+    for line in (_read(f"/proc/{pid}/maps") or b"").splitlines():
+        fields = line.split(maxsplit=5)
+        if fields[1][:3] == b"r-x":
+            low, _, high = fields[0].partition(b"-")
+            name = os.fsdecode(fields[5]) if len(fields) > 5 else ""
+            found.append((int(low, 16), int(high, 16), name))
+    return sorted(found, key=lambda mapping: mapping[2] != "[vdso]")
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """The program in a process: its executable and where its dynamic loader lies.

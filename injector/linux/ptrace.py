@@ -29,6 +29,9 @@ _ERROR = (1 << 64) - 1
 SEIZE, INTERRUPT, LISTEN = 0x4206, 0x4207, 0x4208
 GETEVENTMSG, SETOPTIONS = 0x4201, 0x4200
 GET_SYSCALL_INFO = 0x420E
+_GETREGSET, _SETREGSET, _GETSIGMASK, _SETSIGMASK = 0x4204, 0x4205, 0x420A, 0x420B
+_GET_RSEQ_CONFIGURATION = 0x420F
+_NT_PRSTATUS = 1  # linux/elf.h: the general registers
 CONT = _binding.PTRACE_CONT
 SYSCALL = _binding.PTRACE_SYSCALL
 _DETACH = _binding.PTRACE_DETACH
@@ -47,6 +50,8 @@ LAUNCH = O_FOLLOW | O_TRACESECCOMP | O_EXITKILL
 """Options for a target under our filter: without a tracer its calls fail with ENOSYS."""
 ATTACH = O_FOLLOW
 """Options for a target that is to live on without us."""
+O_STOPS = _binding.PTRACE_O_TRACESYSGOOD
+"""Options to stop one thread for a moment."""
 WALL = 0x40000000  # wait(2): children of every kind, tracees too
 
 
@@ -147,10 +152,14 @@ class Waiter:
         return None
 
 
-def poll() -> tuple[int, int]:
-    """Return what is there to be waited for as (task, status), (0, 0) if nothing is."""
+def poll(tid: int = -1) -> tuple[int, int]:
+    """Return what is there to be waited for as (task, status), (0, 0) if nothing is.
+
+    Args:
+        tid: this task alone.
+    """
     try:
-        return os.waitpid(-1, WALL | os.WNOHANG)
+        return os.waitpid(tid, WALL | os.WNOHANG)
     except ChildProcessError:
         return 0, 0
 
@@ -236,3 +245,72 @@ def peek_user(tid: int, offset: int) -> int | None:
 def poke_user(tid: int, offset: int, word: int) -> bool:
     """Write a word of the task's user area (PTRACE_POKEUSER); False if it is gone."""
     return _ptrace(_POKEUSER, tid, offset, word & _ERROR) != _ERROR or _failed()
+
+
+class _Buffer(ctypes.Structure):
+    """struct iovec, for the register sets."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+_REGISTERS_MOST = 1024
+
+
+def get_registers(tid: int) -> bytes | None:
+    """Return all general registers of a stopped tracee (sys/user.h), None if it is gone.
+
+    A task in 32-bit code has another, shorter set.
+    """
+    room = ctypes.create_string_buffer(_REGISTERS_MOST)
+    buffer = _Buffer(ctypes.addressof(room), _REGISTERS_MOST)
+    if _ptrace(_GETREGSET, tid, _NT_PRSTATUS, ctypes.addressof(buffer)) == _ERROR:
+        _failed()
+        return None
+    return room.raw[: buffer.length]
+
+
+def set_registers(tid: int, registers: bytes) -> bool:
+    """Set all general registers of a stopped tracee; False if it is gone."""
+    room = ctypes.create_string_buffer(registers, len(registers))
+    buffer = _Buffer(ctypes.addressof(room), len(registers))
+    return _ptrace(_SETREGSET, tid, _NT_PRSTATUS, ctypes.addressof(buffer)) != _ERROR or _failed()
+
+
+_SIGNALS = 8  # bytes of the kernel's sigset_t
+ALL_SIGNALS = b"\xff" * _SIGNALS
+
+
+def get_signal_mask(tid: int) -> bytes | None:
+    """Return the signals a stopped tracee blocks, None if it is gone."""
+    mask = ctypes.create_string_buffer(_SIGNALS)
+    if _ptrace(_GETSIGMASK, tid, _SIGNALS, ctypes.addressof(mask)) == _ERROR:
+        _failed()
+        return None
+    return mask.raw
+
+
+def set_signal_mask(tid: int, mask: bytes) -> bool:
+    """Have a stopped tracee block these signals; SIGKILL and SIGSTOP never are. False if gone."""
+    room = ctypes.create_string_buffer(mask, _SIGNALS)
+    return _ptrace(_SETSIGMASK, tid, _SIGNALS, ctypes.addressof(room)) != _ERROR or _failed()
+
+
+class _Rseq(ctypes.Structure):
+    """struct ptrace_rseq_configuration."""
+
+    _fields_ = (
+        ("area", ctypes.c_uint64),
+        ("size", ctypes.c_uint32),
+        ("signature", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+
+
+def restartable_sequences(tid: int) -> int:
+    """Return where a stopped tracee's struct rseq lies (rseq(2)); 0 if nowhere, or not known."""
+    rseq = _Rseq()
+    size = ctypes.sizeof(rseq)
+    if _ptrace(_GET_RSEQ_CONFIGURATION, tid, size, ctypes.addressof(rseq)) == _ERROR:
+        return 0  # before Linux 5.13
+    return int(rseq.area)

@@ -12,6 +12,7 @@ import errno
 import os
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fcntl import ioctl
 from typing import Any
 
@@ -22,7 +23,9 @@ from injector.words.subscription import Comparison, Op, Subscription
 from injector.words.syscalls import Arch, native
 
 SET_MODE_FILTER = 1
+TSYNC = 1 << 0
 NEW_LISTENER = 1 << 3
+TSYNC_ESRCH = 1 << 4  # Linux 5.7: with a listener the result is no thread's number
 WAIT_KILLABLE_RECV = 1 << 5  # Linux 5.19
 NOTIF_RECV = 0xC0502100
 NOTIF_SEND = 0xC0182101
@@ -153,6 +156,25 @@ def install(program: bytes, flags: int) -> int:
     code = ctypes.create_string_buffer(program, len(program))
     header = _Program(len(program) // 8, ctypes.addressof(code))
     return libc.syscall(libc.SECCOMP, SET_MODE_FILTER, flags, ctypes.addressof(header))
+
+
+def header(program: bytes, address: int) -> bytes:
+    """Return the struct sock_fprog of a program that lies at `address`."""
+    return struct.pack("=H6xQ", len(program) // _INSTRUCTION.size, address)
+
+
+@dataclass(frozen=True, slots=True)
+class Grafted:
+    """A process that got a filter of ours while it ran, see `graft`."""
+
+    pid: int
+    listener: int
+    tid: int
+    """The thread that made the calls."""
+    again: tuple[int, ...] = ()
+    """The call it was in and will make again: a notification's words from the number on."""
+    no_new_privs: bool = False
+    """The process had to give up privileges by execve for it (PR_SET_NO_NEW_PRIVS)."""
 
 
 class Listener:

@@ -84,7 +84,7 @@ def seize_all(pid: int, options: int, waited: deque[tuple[int, int]]) -> list[in
             return seized
         # In an execve(2) the leader is dead for a moment, and then another thread.
         time.sleep(_PATIENCE / 4)
-    raise _refusal(pid, refused)
+    raise refusal(pid, refused)
 
 
 def _sweep(
@@ -146,7 +146,7 @@ def _reaping(waited: deque[tuple[int, int]]) -> Iterator[set[int]]:
         helper.join()
 
 
-def _refusal(pid: int, error: OSError | None) -> InjectError:
+def refusal(pid: int, error: OSError | None) -> InjectError:
     """Explain why a process cannot be seized."""
     if error is None or procfs.ids(pid) is None:
         return InjectError(f"process {pid} ended while it was attached to")

@@ -168,6 +168,11 @@ class Session:
         """Whether the target was let go, and lives on without us."""
         return self._detached
 
+    @property
+    def keeper(self) -> int | None:
+        """The number of the process that answers when we do not, None if there is none."""
+        return self._keeper.pid if self._keeper is not None else None
+
     def _now(self) -> float:
         return round((time.monotonic_ns() - self.engine.started) / 1e9, 6)
 

@@ -19,7 +19,7 @@ from injector.linux.signals import Signals
 from injector.rules.decide import RulesDecider
 from injector.rules.subscribe import subscriptions, unconditional
 from injector.session.session import Session
-from injector.words.errors import InjectError
+from injector.words.errors import InjectError, NotAvailable
 from injector.words.model import Scenario
 from injector.words.syscalls import Arch, compat, native
 
@@ -127,6 +127,23 @@ def launched(
         signals.close()
 
 
+def engine_for_attach(wanted: str, scenario: Scenario, pids: list[int]) -> EngineName:
+    """Return the engine to attach with: ptrace leaves nothing behind, so it is the usual one.
+
+    Raises:
+        NotAvailable: notify is asked for, and cannot do it.
+    """
+    if wanted != "notify":
+        return "ptrace"
+    require_notify(scenario)
+    if len(pids) > 1:
+        raise NotAvailable(
+            f"--engine notify attaches to one process at a time, not to {len(pids)}",
+            help="leave --engine notify out, or start one inject for each",
+        )
+    return "notify"
+
+
 @contextmanager
 def attached(
     pids: list[int],
@@ -167,6 +184,65 @@ def attached(
             session.close()
         engine.end()
         bell.close()
+        signals.close()
+
+
+@contextmanager
+def grafted(
+    pid: int,
+    decider: RulesDecider,
+    scenario: Scenario,
+    *,
+    watched: frozenset[str] = frozenset(),
+    duration: int | None = None,
+) -> Iterator[Session]:
+    """Put a filter into a running process; at the end a keeper answers for it, until its end.
+
+    Args:
+        duration: nanoseconds after which to let go, None for never.
+
+    Raises:
+        InjectError: it cannot get a filter; it is as before then.
+    """
+    from injector.linux.graft import graft
+    from injector.linux.seize import require_process
+
+    require_process(pid)
+    arches = arches_here()
+    program = seccomp.build(subscriptions(scenario.rules, {*ROLES, *watched}, arches))
+    signals = Signals()
+    try:
+        keeper = Keeper(remain=True)
+    except OSError as error:
+        signals.close()
+        raise _no_room(error) from error
+    raise_descriptor_limit()
+    try:
+        target = graft(pid, program, keeper)
+    except BaseException:
+        keeper.dismiss()
+        signals.close()
+        raise
+    engine = bell = session = None
+    try:
+        bell = Doorbell()
+        named = unconditional(scenario, {*ROLES, *watched})
+        engine = NotifyEngine(target, arches, bell, keeper, named)
+        session = Session(engine, decider, bell, signals, keeper, duration, leaves=True)
+        bell.start()
+        gc.freeze()
+        yield session
+    finally:
+        if session is not None:
+            session.close()
+        if session is not None and session.ended is not None and not session.left:
+            keeper.dismiss()  # the process has ended
+        elif engine is not None:
+            engine.end()
+        else:
+            keeper.leave()
+        if bell is not None:
+            bell.close()
         signals.close()
 
 

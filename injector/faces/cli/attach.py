@@ -21,11 +21,18 @@ from injector.faces.cli.common import (
     watched_calls,
 )
 from injector.faces.cli.completion import scenarios
-from injector.faces.cli.printer import Printer, attached_line, left_line, say, unfired_lines
+from injector.faces.cli.printer import (
+    Printer,
+    attached_line,
+    left_line,
+    remains_line,
+    say,
+    unfired_lines,
+)
 from injector.linux import procfs
 from injector.rules.decide import RulesDecider
 from injector.session.journal import Journal
-from injector.session.start import attached
+from injector.session.start import attached, engine_for_attach, grafted, named_calls
 from injector.words.errors import InjectError
 
 
@@ -53,6 +60,9 @@ def attach(
     All threads of each PID are traced, those born later, and all processes they start. At
     Ctrl-C, SIGTERM, SIGHUP or when --duration is over they are let go and run on as before; they
     do too if inject is killed. The exit status is 0, 125 for an error of our own.
+
+    With --engine notify a PID gets a filter instead and pays for the named calls only, but the
+    filter stays until PID ends, and so does a small keeper process that lets its calls be made.
     """
     pids, scenario = _parts(words)
     limit = time_span("--duration", duration)
@@ -62,20 +72,28 @@ def attach(
     decider = RulesDecider(checked, seed)
     names = [procfs.comm(pid) for pid in pids]
     writer = None
-    with attached(pids, decider, checked, watched=watched, duration=limit) as session:
+    chosen = engine_for_attach(engine, checked, pids)
+    with (
+        grafted(pids[0], decider, checked, watched=watched, duration=limit)
+        if chosen == "notify"
+        else attached(pids, decider, checked, watched=watched, duration=limit)
+    ) as session:
+        keeper = session.keeper
         if not quiet:
-            opening(checked, seed, origin, "ptrace")
+            opening(checked, seed, origin, chosen)
             say(attached_line(pids, names, [len(procfs.threads(pid)) for pid in pids], limit))
         if journal is not None:
             writer = Journal(journal)
             command = procfs.cmdline(pids[0]).split(" ")
-            writer.write(header(command, checked, seed, "ptrace", tuple(pids)))
+            writer.write(header(command, checked, seed, chosen, tuple(pids)))
         printer = Printer(faults=not quiet and os.isatty(2), quiet=quiet)
         ended = follow(session, writer, printer)
     if writer is not None:
         writer.close()
     if not quiet:
         say(left_line(pids, names, ended))
+        if keeper is not None and ended.detached:
+            say(remains_line(pids[0], names[0], named_calls(checked) | watched, keeper))
         closing(decider)
     missed = unfired_lines(list(decider.totals())) if require_fired else []
     if missed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from injector.rules.decide import Totals
 from injector.rules.scenario.values import duration_text, probability_text
@@ -119,6 +119,16 @@ def run_left_line(command: str, ended: Ended) -> str:
     return (
         f"inject: let go of {command} after {ended.seconds:.2f} s; it runs on, and a small "
         "keeper process lets its calls be made until it ends"
+    )
+
+
+def remains_line(pid: int, name: str, calls: Collection[str], keeper: int) -> str:
+    """Return what stays behind of a filter that a running process got."""
+    shown = ", ".join([*sorted(calls)[:MANY], "and those that make and end tasks"])
+    more = f" ({len(calls) - MANY} more calls)" if len(calls) > MANY else ""
+    return (
+        f"inject: what stays behind until {name} ({pid}) ends: a filter for {shown}{more}; "
+        f"the keeper (pid {keeper}), which lets each of these calls be made: do not kill it"
     )
 
 

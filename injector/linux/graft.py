@@ -1,0 +1,529 @@
+"""Give a running process a seccomp filter and take its listener.
+
+One of its threads is stopped by ptrace(2) and makes the calls for us: memory for the program,
+seccomp(2) with SECCOMP_FILTER_FLAG_TSYNC, which is for all threads at once, munmap and close.
+Its registers and signal mask are then as before, and it is let go. The other threads are not
+even stopped: what they are blocked in is not disturbed, and a call of theirs that the filter
+names waits for the listener.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import struct
+import threading
+import time
+
+from injector.linux import libc, procfs, ptrace, seccomp
+from injector.linux.keeper import Keeper
+from injector.linux.probe import host
+from injector.linux.ptrace import CONT, ENTRY, EXIT, INTERRUPT, SYSCALL, Event
+from injector.linux.registers import (
+    EINTR,
+    EINTR_AFTER_STOP,
+    ERESTARTNOHAND,
+    RESTART_BLOCK,
+    RESTARTS,
+    X86_64,
+    registers,
+)
+from injector.linux.seccomp import Grafted
+from injector.linux.seize import refusal
+from injector.linux.slate import Slate
+from injector.words.errors import InjectError, NotAvailable
+from injector.words.syscalls import native
+
+_FLAGS = seccomp.NEW_LISTENER | seccomp.TSYNC | seccomp.TSYNC_ESRCH | seccomp.WAIT_KILLABLE_RECV
+_LISTENER = "anon_inode:seccomp notify"
+_CLASS32 = b"\x7fELF\x01"
+_PIDFD_THREAD = os.O_EXCL  # linux/pidfd.h, Linux 6.9
+_NO_DESCRIPTOR = 0x7FFFFFFF
+_CAP_SYS_ADMIN = 21
+# sys/mman.h
+_PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS = 3, 0x22
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_HEADER = 16  # bytes of struct sock_fprog
+
+_STOPPING = 1.0  # seconds for a thread to stop, before another is tried
+_ALL_STOPPING = 4.0
+_CALL = 30.0  # seconds for a call of ours: it may wait for another thread's execve
+_PAUSE = 0.0002
+_CODE_READ = 1 << 20
+
+_SIGNALS_IN_RSEQ = 100
+_RSEQ_CS = 8  # offset in struct rseq of the section a thread is in, linux/rseq.h
+
+
+class _Late(Exception):
+    """A thread did not stop in time."""
+
+
+class _Gone(Exception):
+    """A thread has ended."""
+
+
+def graft(pid: int, program: bytes, keeper: Keeper | None = None) -> Grafted:
+    """Install `program`, from `seccomp.build`, in all threads of a process; take its listener.
+
+    Args:
+        keeper: gets the listener as soon as there is one: a filter must not be without.
+
+    Raises:
+        InjectError: it cannot be; the process is then as it was.
+    """
+    outcome: list[Grafted | BaseException] = []
+
+    def work() -> None:
+        try:
+            outcome.append(_graft(pid, program, keeper))
+        except BaseException as error:
+            outcome.append(error)
+
+    # The end of the tracing thread lets go even of a task that never stops (state D).
+    tracer = threading.Thread(target=work, name="tracer")
+    tracer.start()
+    tracer.join()
+    match outcome[0]:
+        case Grafted() as grafted:
+            return grafted
+        case error:
+            raise error
+
+
+def _graft(pid: int, program: bytes, keeper: Keeper | None) -> Grafted:
+    try:
+        known = registers()
+    except NotAvailable as error:
+        raise NotAvailable("attaching to a process works on x86_64 only, so far") from error
+    _require_64_bit(pid)
+    _require_takeable(pid)
+    hand = _stopped_thread(pid, known)
+    try:
+        return hand.install(program, keeper)
+    except _Gone as error:
+        raise InjectError(f"{_name(pid)} ended while it was attached to") from error
+    except _Late as error:
+        raise InjectError(
+            f"{_name(pid)} does not go on: a call we make in it takes more than {_CALL:.0f} s",
+            help=f"cat /proc/{hand.tid}/stack shows what it waits for",
+        ) from error
+    finally:
+        hand.let_go()
+
+
+def _name(pid: int) -> str:
+    return f"{pid} ({procfs.comm(pid)})"
+
+
+def _require_64_bit(pid: int) -> None:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/exe", "rb") as exe:
+        if exe.read(len(_CLASS32)) == _CLASS32:
+            raise InjectError(
+                f"{_name(pid)} is a 32-bit program: inject does not know its registers",
+                help="say --engine ptrace",
+            )
+
+
+def _require_takeable(pid: int) -> None:
+    """Find out before anything is changed whether we may take a descriptor."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError as error:
+        raise refusal(pid, None) from error
+    try:
+        libc.pidfd_getfd(pidfd, _NO_DESCRIPTOR)
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise InjectError(
+                f"cannot attach to {_name(pid)}: pidfd_getfd: {error.strerror}",
+                help=host.tracing("say --engine ptrace"),
+            ) from error
+    finally:
+        os.close(pidfd)
+
+
+def _require_no_strange_filter(tid: int, *, suspended: bool) -> None:
+    """Refuse where a filter of its own might kill the process for the calls we make in it."""
+    mode = host.status("Seccomp", tid)
+    if mode == "1":
+        raise InjectError(
+            f"{_name(tid)} is in seccomp's strict mode: no filter can be added",
+            help="say --engine ptrace",
+        )
+    # Those that we are under too, a container's, let a process make these calls, or refuse them.
+    if mode == "2" and not suspended:
+        theirs, ours = (
+            int(host.status("Seccomp_filters", who) or 1)
+            if host.status("Seccomp", who) == "2"
+            else 0
+            for who in (tid, "self")
+        )
+        if theirs > ours:
+            raise InjectError(
+                f"{_name(tid)} has a seccomp filter of its own, "
+                "which may kill it for the calls that installing ours takes",
+                help="run inject as root, which can suspend it meanwhile, or say --engine ptrace",
+            )
+
+
+def _stopped_thread(pid: int, known: X86_64) -> _Hand:
+    """Seize and stop the thread that is disturbed least by it.
+
+    Raises:
+        InjectError: none can be.
+    """
+    refused: OSError | None = None
+    deadline = time.monotonic() + _ALL_STOPPING
+    narrow = False
+    asleep: list[int] = []
+    while True:
+        candidates = [tid for tid in _candidates(pid) if tid not in asleep]
+        if not candidates or time.monotonic() > deadline:
+            break
+        for tid in candidates:
+            try:
+                ptrace.seize(tid, ptrace.O_STOPS)
+            except OSError as error:
+                refused = error
+                asleep.append(tid)
+                continue
+            hand = _Hand(pid, tid, known)
+            try:
+                if hand.stop(min(deadline, time.monotonic() + _STOPPING)):
+                    return hand
+                narrow = True
+            except _Late:
+                pass
+            except _Gone:
+                continue
+            asleep.append(tid)
+            hand.let_go()
+    if narrow:
+        raise InjectError(
+            f"{_name(pid)} runs 32-bit code: inject does not know its registers",
+            help="say --engine ptrace",
+        )
+    if refused is not None and procfs.state(pid) != "D":
+        raise refusal(pid, refused)
+    if procfs.ids(pid) is None or procfs.state(pid) == "Z":
+        raise refusal(pid, None)
+    raise InjectError(
+        f"{_name(pid)} does not stop: it waits in a call that nothing interrupts (state D)",
+        help="the parent of a vfork(2) does so until its child executes; try again",
+    )
+
+
+def _candidates(pid: int) -> list[int]:
+    """Return the threads that can be stopped, best first.
+
+    Best is a call that goes on after a stop as if nothing had been. Code of its own comes
+    after that, then calls that must be begun anew; last who may not stop at all.
+    """
+    sleepers = {native().numbers[name] for name in EINTR_AFTER_STOP if name in native().numbers}
+    ranked = []
+    for tid in procfs.threads(pid):
+        match procfs.state(tid):
+            case "Z" | "X" | "":
+                continue
+            case "S":
+                call = procfs.blocked(tid)
+                rank = 1 if call is None else 2 if call.number in sleepers else 0
+            case "D":
+                rank = 4
+            case "t" | "T":
+                rank = 3
+            case _:
+                rank = 1
+        ranked.append((rank, tid))
+    return [tid for _, tid in sorted(ranked)]
+
+
+class _Hand:
+    """A thread that we stopped, and that makes calls for us."""
+
+    def __init__(self, pid: int, tid: int, known: X86_64) -> None:
+        self.pid = pid
+        self.tid = tid
+        self._registers = known
+        self._describe = ptrace.Describer().at
+        self._before = b""  # all registers, as they are to be at the end
+        self._mask: bytes | None = None
+        self._at = 0  # where a `syscall` instruction lies
+        self._away = False  # stopped in a call of ours
+        self._stopped = False
+        self._listener: seccomp.Listener | None = None
+        self._flags = _FLAGS
+
+    # -- to stop it, and to let it go ---------------------------------------------------
+
+    def stop(self, deadline: float) -> bool:
+        """Stop it where it is about to return to its program; False if that is 32-bit code.
+
+        Raises:
+            _Late: it does not stop.
+            _Gone: it has ended.
+        """
+        for _ in range(_SIGNALS_IN_RSEQ):
+            self._interrupt(deadline)
+            before = ptrace.get_registers(self.tid)
+            self._mask = ptrace.get_signal_mask(self.tid)
+            if before is None or self._mask is None:
+                raise _Gone
+            if not self._registers.wide(before):
+                self._mask = None
+                return False
+            self._before = before
+            if not self._in_restartable_sequence():
+                break
+            self._mask = None
+            self._go(CONT)
+        else:
+            raise _Late
+        number, result, *_ = self._registers.call_of(before)
+        if result == EINTR and native().names.get(number) in EINTR_AFTER_STOP:
+            self._before = self._registers.with_result(before, ERESTARTNOHAND)
+        ptrace.set_signal_mask(self.tid, ptrace.ALL_SIGNALS)
+        return True
+
+    def _interrupt(self, deadline: float) -> None:
+        ptrace.request(INTERRUPT, self.tid)
+        while True:
+            match self._wait(deadline):
+                case ptrace.EventStop(Event.STOP):
+                    return
+                case ptrace.SignalStop(number):
+                    # Any stop cancels the one that was asked for (ptrace(2)): ask again.
+                    ptrace.request(INTERRUPT, self.tid)
+                    self._go(CONT, number)
+                case _:
+                    ptrace.request(INTERRUPT, self.tid)
+                    self._go(CONT)
+
+    def _in_restartable_sequence(self) -> bool:
+        """Return whether it is where it must not be led astray (rseq(2)).
+
+        The kernel sends it to the sequence's start when it goes on, unless it is elsewhere then.
+        """
+        number, _, ip, *_ = self._registers.call_of(self._before)
+        area = ptrace.restartable_sequences(self.tid)
+        if number >= 0 or not area:
+            return False
+        section = struct.unpack("=Q", self._read(area + _RSEQ_CS, 8) or bytes(8))[0]
+        if not section:
+            return False
+        _, _, start, length, _ = struct.unpack("=II3Q", self._read(section, 32) or bytes(32))
+        return bool(start <= ip < start + length)
+
+    def let_go(self) -> None:
+        """Let it run on as before."""
+        try:
+            if self._away:
+                # Only behind a stop for signals does the kernel begin an interrupted call anew.
+                ptrace.request(INTERRUPT, self.tid)
+                self._go(CONT)
+                self._interrupt(time.monotonic() + _CALL)
+                self._away = False
+            if self._mask is not None:
+                ptrace.set_registers(self.tid, self._before)
+                ptrace.set_signal_mask(self.tid, self._mask)
+            if self._stopped:
+                ptrace.detach(self.tid)
+        except (_Gone, _Late):
+            return
+
+    def _go(self, how: int, number: int = 0) -> None:
+        self._stopped = False
+        ptrace.request(how, self.tid, number)
+
+    def _wait(self, deadline: float) -> ptrace.Stop:
+        while True:
+            tid, status = ptrace.poll(self.tid)
+            if tid:
+                stop = ptrace.decode(status)
+                if isinstance(stop, ptrace.Ended):
+                    raise _Gone
+                self._stopped = True
+                return stop
+            if time.monotonic() > deadline:
+                if procfs.ids(self.tid) is None:
+                    raise _Gone
+                raise _Late
+            self._serve()
+            time.sleep(_PAUSE)
+
+    def _serve(self) -> None:
+        """Let pass what the filter stops meanwhile: our own calls may be among it."""
+        if self._listener is None:
+            return
+        poll = select.poll()
+        poll.register(self._listener.fd, select.POLLIN)
+        while any(events & select.POLLIN for _, events in poll.poll(0)):
+            with contextlib.suppress(FileNotFoundError, InterruptedError):
+                self._listener.proceed(self._listener.receive()[0])
+
+    # -- calls ---------------------------------------------------------------------------
+
+    def _call(self, name: str, *arguments: int) -> int:
+        """Have it make a call; return what that reports."""
+        number = native().numbers[name]
+        while True:
+            changed = self._registers.calling(self._before, self._at, number, arguments)
+            if not ptrace.set_registers(self.tid, changed):
+                raise _Gone
+            self._away = True
+            self._on_to(ENTRY)
+            self._on_to(EXIT)
+            result = self._registers.result(self.tid)
+            if result is None:
+                raise _Gone
+            if result not in RESTARTS and result != EINTR:
+                return result
+
+    def _on_to(self, kind: int) -> None:
+        number = 0
+        while True:
+            self._go(SYSCALL, number)
+            match self._wait(time.monotonic() + _CALL):
+                case ptrace.SyscallStop():
+                    info = self._describe(self.tid)
+                    if info is None:
+                        raise _Gone
+                    if info[0] == kind:
+                        return
+                    number = 0
+                case ptrace.SignalStop(number):  # SIGSTOP: all others are blocked
+                    pass
+                case _:
+                    number = 0
+
+    def _read(self, address: int, size: int) -> bytes:
+        try:
+            with open(f"/proc/{self.tid}/mem", "rb", buffering=0) as memory:
+                return os.pread(memory.fileno(), size, address)
+        except (OSError, OverflowError):
+            return b""
+
+    def _write(self, address: int, data: bytes) -> bool:
+        try:
+            with open(f"/proc/{self.tid}/mem", "r+b", buffering=0) as memory:
+                return os.pwrite(memory.fileno(), data, address) == len(data)
+        except OSError:
+            return False
+
+    def _find_instruction(self) -> int:
+        for low, high, _ in procfs.executable(self.tid):
+            for start in range(low, high, _CODE_READ):
+                found = self._read(start, min(_CODE_READ, high - start)).find(self._registers.call)
+                if found >= 0:
+                    return start + found
+        raise InjectError(f"{_name(self.pid)} has no code that makes system calls")
+
+    # -- the filter ------------------------------------------------------------------------
+
+    def install(self, program: bytes, keeper: Keeper | None) -> Grafted:
+        """Install a filter and take its listener.
+
+        Raises:
+            InjectError: the kernel refuses it.
+        """
+        # With CAP_SYS_ADMIN no filter sees the calls we make in it: not its own, nor ours.
+        try:
+            suspended = ptrace.set_options(self.tid, ptrace.O_STOPS | ptrace.O_SUSPEND_SECCOMP)
+        except OSError:
+            suspended = False
+        _require_no_strange_filter(self.tid, suspended=suspended)
+        self._at = self._find_instruction()
+        size = -(-(_HEADER + len(program)) // _PAGE) * _PAGE
+        memory = self._call(
+            "mmap", 0, size, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, -1 & 0xFFFFFFFF, 0
+        )
+        if -4096 < memory < 0:
+            raise InjectError(
+                f"{_name(self.pid)} has no memory for the filter: {os.strerror(-memory)}"
+            )
+        code = seccomp.header(program, memory + _HEADER) + program
+        restricted = False
+        try:
+            if not self._write(memory, code):
+                raise InjectError(
+                    f"cannot write to the memory of {_name(self.pid)}",
+                    help="`inject doctor` says what this machine allows",
+                )
+            number = self._seccomp(_FLAGS, memory)
+            if number == -errno.EINVAL:
+                number = self._seccomp(_FLAGS & ~seccomp.WAIT_KILLABLE_RECV, memory)
+            if number == -errno.EACCES:
+                self._call("prctl", libc.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+                restricted = True
+                number = self._seccomp(self._flags, memory)
+            if number < 0:
+                raise self._refused(-number)
+            try:
+                listener = self._take(number)
+                if keeper is not None:
+                    keeper.watch_listener(listener)
+                    keeper.started()
+                slate = Slate() if keeper is None else keeper.slate
+                self._listener = seccomp.Listener(listener, slate)
+            finally:
+                self._call("close", number)
+        finally:
+            self._call("munmap", memory, size)
+        return Grafted(self.pid, listener, self.tid, self._again(), restricted)
+
+    def _seccomp(self, flags: int, header: int) -> int:
+        self._flags = flags
+        return self._call("seccomp", seccomp.SET_MODE_FILTER, flags, header)
+
+    def _take(self, number: int) -> int:
+        listener = -1
+        for who, how in ((self.tid, _PIDFD_THREAD), (self.pid, 0)):
+            try:
+                pidfd = os.pidfd_open(who, how)
+            except OSError:  # EINVAL: this kernel knows no pidfd of a thread
+                continue
+            try:
+                listener = libc.pidfd_getfd(pidfd, number)
+            except OSError:
+                continue
+            finally:
+                os.close(pidfd)
+            if os.readlink(f"/proc/self/fd/{listener}") == _LISTENER:
+                return listener
+            os.close(listener)
+        raise InjectError(
+            f"the listener of {_name(self.pid)} cannot be taken: "
+            "its calls that the rules name fail with ENOSYS from now on",
+            help="restart it",
+        )
+
+    def _again(self) -> tuple[int, ...]:
+        number, result, ip, *arguments = self._registers.call_of(self._before)
+        if number < 0 or result not in RESTARTS or result == RESTART_BLOCK:
+            return ()
+        return number, native().audit, ip, *arguments
+
+    def _refused(self, number: int) -> InjectError:
+        what = f"{_name(self.pid)} cannot get a filter"
+        match number:
+            case errno.EBUSY:
+                return InjectError(
+                    f"{what}: another supervisor listens to it already (seccomp: EBUSY)",
+                    help="an inject before us does, until the process ends, or a container "
+                    "manager; say --engine ptrace",
+                )
+            case errno.ESRCH:
+                return InjectError(
+                    f"{what}: one of its threads has a filter that the others have not",
+                    help="say --engine ptrace",
+                )
+            case errno.EINVAL:
+                return InjectError(
+                    f"{what}: the kernel refuses it (seccomp: EINVAL); it takes Linux 5.9",
+                    help="say --engine ptrace",
+                )
+            case _:
+                return InjectError(f"{what}: seccomp: {os.strerror(number)}")

@@ -1,0 +1,219 @@
+"""`inject attach --engine notify`: faults while we are there, none afterwards, and nobody hangs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from injector.linux import procfs
+from injector.session.journal import read
+from tests.live.conftest import Victim
+from tests.live.harness import INJECT, finish
+from tests.live.servers import DEADLINE, alive, wait_until
+
+ATTACH = (*INJECT, "attach", "--engine", "notify")
+RULE = "openat:path=/dev/null:error=EMFILE"
+FAULTS = "24 24 24"  # EMFILE
+FIRST = (("0", 1), ("0.1", 1), ("0.2", 1))
+SECOND = (("0", 2), ("0.3", 1), ("0.4", 1))
+
+
+class Opens:
+    """The victim `opens`, which is asked to open its file."""
+
+    def __init__(self, program: str) -> None:
+        self.process = subprocess.Popen(
+            [program, "/dev/null"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.pid = self.process.pid
+        assert self.hear() == "ready"
+        wait_until(lambda: procfs.blocked(self.pid) is not None, "it waits for a line")
+
+    def hear(self) -> str:
+        """Return its next line."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def ask(self) -> str:
+        """Have it open the file three times; return how that went."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("x")
+        self.process.stdin.flush()
+        return self.hear()
+
+    def end(self) -> int:
+        """Let it end by itself; return its status."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        return self.process.wait(DEADLINE)
+
+
+@contextlib.contextmanager
+def opens(victim: Victim) -> Iterator[Opens]:
+    """Start it, and kill it at the end."""
+    one = Opens(victim("opens"))
+    try:
+        yield one
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(one.pid, signal.SIGKILL)
+        one.process.wait(DEADLINE)
+        for stream in (one.process.stdin, one.process.stdout):
+            assert stream is not None
+            stream.close()
+
+
+@contextlib.contextmanager
+def attached(pid: int, folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `inject attach`; begin when it says that it is attached. It is killed at the end."""
+    process = subprocess.Popen(
+        [*ATTACH, str(pid), "--journal", str(folder / "journal"), *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_until(lambda: process.poll() is not None or _begun(folder), "attached")
+        assert process.poll() is None, process.communicate()
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.wait(DEADLINE)
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def _begun(folder: Path) -> bool:
+    journal = folder / "journal"
+    return journal.exists() and any(line["event"] == "task_start" for line in read(journal))
+
+
+def keeper_of(text: str) -> int:
+    """Return the keeper's number from the line that says what stays behind."""
+    found = re.search(r"keeper \(pid (\d+)\)", text)
+    assert found is not None, text
+    return int(found[1])
+
+
+def child_of(pid: int) -> int:
+    """Return the one child of a process."""
+    (child,) = procfs.children(pid, pid) or ()
+    return child
+
+
+def test_faults_while_we_are_there_and_none_afterwards(victim: Victim, tmp_path: Path) -> None:
+    """Threads and children born later are under the rules too; a keeper stays until the end."""
+    with opens(victim) as one:
+        assert one.ask() == "0 0 0"
+        with attached(one.pid, tmp_path, "-e", RULE) as inject:
+            assert one.ask() == FAULTS
+            assert one.ask() == FAULTS
+            inject.send_signal(signal.SIGINT)
+            _, said = inject.communicate(timeout=DEADLINE)
+        assert inject.returncode == 0
+        assert "what stays behind" in said
+        assert "openat" in said
+        keeper = keeper_of(said)
+        assert alive(keeper)
+        assert one.ask() == "0 0 0"
+        assert "TracerPid:\t0" in Path(f"/proc/{one.pid}/status").read_text()
+        assert one.end() == 9
+        wait_until(lambda: not alive(keeper), "the keeper has ended")
+    events = list(read(tmp_path / "journal"))
+    assert events[0]["engine"] == "notify"
+    assert events[0]["pids"] == [one.pid]
+    sites = [line["site"] for line in events if line["event"] == "injection"]
+    assert sites == [f"{task}/openat#{n}" for task, n in FIRST + SECOND]
+    assert events[-1]["outcome"] == "detached"
+
+
+def test_the_call_it_was_blocked_in_is_not_ours(victim: Victim, tmp_path: Path) -> None:
+    """A read that began before us ends as it would; the next one is the first that counts."""
+    with opens(victim) as one, attached(one.pid, tmp_path, "-e", "read:fd=0:error=EIO"):
+        assert one.ask() == "0 0 0"
+        assert one.process.wait(DEADLINE) == 9
+    sites = [line["site"] for line in read(tmp_path / "journal") if line["event"] == "injection"]
+    assert sites == ["0/read#1"]
+
+
+def test_inject_is_killed(victim: Victim, tmp_path: Path) -> None:
+    """The target goes on without faults, also a call of it that waited in a delay."""
+    with opens(victim) as one:
+        rule = "openat:path=/dev/null:delay=1000s:when=2"
+        with attached(one.pid, tmp_path, "-e", rule) as inject:
+            keeper = child_of(inject.pid)
+            assert one.ask() == "0 0 0"
+            assert one.process.stdin is not None
+            one.process.stdin.write("x")
+            one.process.stdin.flush()
+            wait_until(
+                lambda: any(line["event"] == "injection" for line in read(tmp_path / "journal")),
+                "it waits",
+            )
+            inject.kill()
+        assert one.hear() == "0 0 0"
+        assert one.ask() == "0 0 0"
+        assert one.end() == 9
+        wait_until(lambda: not alive(keeper), "the keeper has ended")
+
+
+def test_the_keeper_is_killed(victim: Victim, tmp_path: Path) -> None:
+    """We end with an error, and leave another keeper."""
+    with opens(victim) as one:
+        with attached(one.pid, tmp_path, "-e", RULE) as inject:
+            os.kill(child_of(inject.pid), signal.SIGKILL)
+            assert inject.wait(DEADLINE) == 125
+        assert one.ask() == "0 0 0"
+        assert one.end() == 9
+
+
+def test_the_target_ends(victim: Victim, tmp_path: Path) -> None:
+    """Nothing is left, and its status is told."""
+    with opens(victim) as one, attached(one.pid, tmp_path, "-e", RULE) as inject:
+        keeper = child_of(inject.pid)
+        assert one.end() == 9
+        _, said = inject.communicate(timeout=DEADLINE)
+    assert inject.returncode == 0
+    assert "what stays behind" not in said
+    assert "opens" in said
+    assert not alive(keeper)
+    assert list(read(tmp_path / "journal"))[-1]["outcome"] == "exit"
+
+
+def test_a_second_time(victim: Victim, tmp_path: Path) -> None:
+    """There is one listener for a process: a second one is refused, ptrace still works."""
+    with opens(victim) as one:
+        with attached(one.pid, tmp_path, "-e", RULE, "--duration", "10ms") as inject:
+            assert inject.wait(DEADLINE) == 0
+        status, _, said = finish([*ATTACH, str(one.pid), "-e", RULE])
+        assert status == 125
+        assert "--engine ptrace" in said
+        assert one.ask() == "0 0 0"
+        words = [*INJECT, "attach", str(one.pid), "-e", RULE, "--duration", "10ms"]
+        assert finish(words)[0] == 0
+        assert one.ask() == "0 0 0"
+        assert one.end() == 9
+
+
+def test_what_it_cannot_do(victim: Victim) -> None:
+    """Two processes, or a fault that needs ptrace, are refused before anything is touched."""
+    with opens(victim) as one:
+        before = Path(f"/proc/{one.pid}/status").read_text().count("Seccomp:\t2")
+        status, _, said = finish([*ATTACH, str(one.pid), str(os.getpid()), "-e", RULE])
+        assert status == 125
+        assert "one process at a time" in said
+        status, _, said = finish([*ATTACH, str(one.pid), "-e", "read:short=1"])
+        assert status == 125
+        assert "needs the ptrace engine" in said
+        assert Path(f"/proc/{one.pid}/status").read_text().count("Seccomp:\t2") == before
+        assert one.end() == 9
