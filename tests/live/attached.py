@@ -48,6 +48,8 @@ class Program:
     """The rule whose every injection is one refusal that a client sees."""
     slow: str
     """A rule that delays some calls."""
+    forks: bool = False
+    """Whether it starts a process for each connection."""
 
 
 class Wire:
@@ -113,19 +115,22 @@ class Load:
         wrong = [f"{one.name} after {one.answers}: {one.wrong}" for one in self.askers if one.wrong]
         assert not wrong, "\n".join(wrong)
 
+    def until(self, holds: Callable[[], bool], what: str) -> None:
+        """Wait until `holds`; fail at the first wrong answer."""
+        wait_until(lambda: holds() or any(one.wrong for one in self.askers), what)
+        self.check()
+
     def progress(self, count: int) -> None:
         """Wait until each asker has had so many more answers."""
         goals = [(asker, asker.answers + count) for asker in self.askers]
 
-        def reached() -> bool:
-            return all(asker.answers >= goal or asker.wrong for asker, goal in goals)
+        def late() -> list[str]:
+            return [asker.name for asker, goal in goals if asker.answers < goal]
 
         try:
-            wait_until(reached, f"{count} more answers for each")
+            self.until(lambda: not late(), f"{count} more answers for each")
         except AssertionError as error:
-            late = [(asker.name, goal - asker.answers) for asker, goal in goals]
-            raise AssertionError(f"{error}; they wait for {late}") from None
-        self.check()
+            raise AssertionError(f"{error}; no end yet: {late()}") from None
 
     def add(self, name: str, work: Callable[[Asker], None]) -> None:
         """Start one more asker, which ends at its first wrong answer."""
@@ -156,16 +161,15 @@ class Load:
         return work
 
     def come_and_go(self, index: int) -> Callable[[Asker], None]:
-        """Return the work of an asker that connects anew for every three questions."""
+        """Return the work of an asker that connects anew for every question."""
 
         def work(asker: Asker) -> None:
             while not self.over.is_set():
                 with contextlib.closing(self.program.connect(index)) as client:
-                    for _ in range(3):
-                        if client.ask(asker.answers):
-                            asker.right += 1
-                        else:
-                            asker.ordered += 1
+                    if client.ask(asker.answers):
+                        asker.right += 1
+                    else:
+                        asker.ordered += 1
 
         return work
 

@@ -31,7 +31,7 @@ from .attached import (
 )
 from .conftest import VICTIMS
 from .harness import finish
-from .servers import accepts, free_port, serving
+from .servers import accepts, alive, free_port, serving, wait_until
 from .test_programs_servers import nginx as nginx_server
 from .test_programs_servers import redis as redis_server
 
@@ -144,6 +144,8 @@ def redis(folder: Path) -> Iterator[Program]:
             status, out, err = finish([*benchmark, "-t", "set,get,incr,mset"])
             assert status == 0 and out.count("requests per second") == 4, out + err
             assert "rror" not in out + err, out + err
+            # A child that writes what it had in memory when it was forked.
+            assert "ackground append only file rewriting" in one.ask("bgrewriteaof")
 
         yield Program(
             one.server,
@@ -292,6 +294,7 @@ def postgres(folder: Path) -> Iterator[Program]:
                 visit,
                 "openat:path=**/ordered:probability=50%:error=EIO",
                 "epoll_wait,recvfrom,sendto,pwrite64:probability=1%:delay=1ms",
+                forks=True,
             )
             # Who got an answer to an update has it in the table.
             text = (
@@ -454,8 +457,7 @@ def test_only_what_was_ordered_goes_wrong(program: Program, tmp_path: Path) -> N
         with attached(tmp_path / "inject", pids, ["-q", "--seed", "7", *rules]) as injector:
             held = tasks(pids)
             clients.progress(5)
-            while clients.ordered < 20:
-                clients.progress(1)
+            clients.until(lambda: clients.ordered >= 20, "twenty refusals")
             run = injector.stop(signal.SIGINT)
         assert_let_go(root)
         assert (run.status, run.out, run.events[-1]["outcome"]) == (0, "", "detached"), run.err
@@ -466,6 +468,7 @@ def test_only_what_was_ordered_goes_wrong(program: Program, tmp_path: Path) -> N
     assert before & set(held) <= known
     ordered = [one for one in run.injections if one["rule"] == "ordered"]
     assert clients.ordered == len(ordered)
+    assert not program.forks or {one["pid"] for one in ordered} - set(pids)
     for one in ordered:
         assert one["result"].startswith("-1 EIO (") and one["syscall"] == "openat"
         assert one["tid"] in known
@@ -501,3 +504,29 @@ def test_attached_to_again_and_again(program: Program, tmp_path: Path) -> None:
                 assert (run.status, run.events[-1]["outcome"]) == (0, "detached"), run.err
         clients.progress(5)
     assert program.server.process.poll() is None
+
+
+def test_nginx_changes_its_workers_while_attached(tmp_path: Path) -> None:
+    """Children born under us are held like those we found, and nobody waits for the old ones."""
+    with nginx(tmp_path / "nginx") as program, load(program, staying=0) as clients:
+        root = program.server.process.pid
+        pids = family(root)
+        # Nobody stays: nginx may close a connection that has had an answer whenever it likes.
+        come(clients)
+        rule = program.ordered.replace("openat:", "openat:name=ordered:")
+        with attached(tmp_path / "inject", pids, ["-q", "-e", rule]) as injector:
+            clients.progress(3)
+            os.kill(root, signal.SIGHUP)
+            wait_until(lambda: not any(map(alive, pids[1:])), "the old workers are gone")
+            seen = clients.ordered
+            clients.until(lambda: clients.ordered >= seen + 3, "refusals of the new workers")
+            workers = family(root)[1:]
+            run = injector.stop(signal.SIGINT)
+        assert_let_go(root)
+        assert (run.status, run.events[-1]["outcome"]) == (0, "detached"), run.err
+        clients.progress(5)
+        assert len(workers) == 2 and family(root)[1:] == workers
+    assert clients.ordered == len(run.injections)
+    assert {one["pid"] for one in run.injections} & set(workers)
+    ends = {end["pid"]: (end["exit"], end["signal"]) for end in run.of("task_end")}
+    assert [ends[pid] for pid in pids[1:]] == [(0, None)] * 2
