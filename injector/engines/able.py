@@ -5,8 +5,6 @@ from __future__ import annotations
 from injector.words.errors import NotAvailable
 from injector.words.model import Corrupt, Rule, Scenario, Short, Substitute
 
-_LATER = "not available yet: it needs the ptrace engine"
-
 
 def wants_ptrace(rule: Rule) -> str:
     """Return the word of a rule that user notification cannot do, "" if it can do all."""
@@ -33,6 +31,15 @@ def wants_ptrace(rule: Rule) -> str:
     return ""
 
 
+def reason_for_ptrace(scenario: Scenario) -> str:
+    """Return why a scenario needs the ptrace engine ("rule a: short"), "" if it does not."""
+    for rule in scenario.rules:
+        word = wants_ptrace(rule)
+        if word:
+            return f"rule {rule.name} asks for {word}"
+    return ""
+
+
 def require_notify(scenario: Scenario) -> None:
     """Refuse a scenario that the notify engine cannot carry out, all its rules at once.
 
@@ -40,18 +47,11 @@ def require_notify(scenario: Scenario) -> None:
         NotAvailable: names every rule and word.
     """
     lines = []
-    close = False
     for rule in scenario.rules:
         word = wants_ptrace(rule)
         if word:
             line, column = rule.place
             where = f"{scenario.source}:{line}:{column}: " if scenario.source and line else ""
-            lines.append(f"{where}rule {rule.name}: {word} is {_LATER}")
-            close = close or (word == "call: run" and "close" in rule.match.syscalls)
+            lines.append(f"{where}rule {rule.name}: {word} needs the ptrace engine")
     if lines:
-        raise NotAvailable(
-            "\n".join(lines),
-            help="for close, `call: skip` leaves the descriptor open and works now"
-            if close
-            else "leave the word out, or use error, retval, delay, signal, kill or freeze",
-        )
+        raise NotAvailable("\n".join(lines), help="leave --engine notify out")

@@ -11,40 +11,26 @@ from __future__ import annotations
 
 import os
 
-from injector.engines.tasks import Creation, Process, Task
+from injector.engines.tasks import Creation, Process, Records, Task
 from injector.linux import procfs
 
 _MANY = 4096  # departed tasks, before those that are reaped are looked for
 
 
-class Kinship:
-    """All live tasks and processes of the target."""
+class Kinship(Records):
+    """The Records, and the guess of who created whom."""
 
     def __init__(self) -> None:
-        self.tasks: dict[int, Task] = {}
-        self.processes: dict[int, Process] = {}
+        super().__init__()
         self._orphans: list[Creation] = []
         self._strays = 0
         # Tasks that ended stay visible in /proc until they are reaped; not new ones.
         self._departed: set[int] = set()
-        self.fresh: list[Task] = []  # recorded since the engine last looked
 
-    def adopt_first(self, pid: int, pidfd: int) -> Task:
-        """Record the launched process: lineage "0"."""
-        return self._process(pid, pidfd, "0", procfs.image(pid))
-
-    def _process(self, pid: int, pidfd: int, lineage: str, image: procfs.Image) -> Task:
-        process = Process(pid, pidfd, lineage, image)
-        self.processes[pid] = process
-        return self._task(pid, process, lineage)
-
-    def _task(self, tid: int, process: Process, lineage: str) -> Task:
-        task = Task(tid, process, lineage)
-        process.tasks[tid] = task
-        self.tasks[tid] = task
+    def add_task(self, tid: int, process: Process, lineage: str) -> Task:
+        """Record a thread of a known process."""
         self._departed.discard(tid)
-        self.fresh.append(task)
-        return task
+        return super().add_task(tid, process, lineage)
 
     def introduce(self, tid: int) -> Task | None:
         """Record a task that makes its first call. None if it is gone already."""
@@ -53,7 +39,7 @@ class Kinship:
             return None
         process = self.processes.get(ids.tgid)
         if process is not None:
-            return self._task(tid, process, self._thread_lineage(process))
+            return self.add_task(tid, process, self._thread_lineage(process))
         creation = self._creation_of(ids.tgid, ids.ppid)
         if creation is None:
             self._strays += 1
@@ -64,9 +50,9 @@ class Kinship:
             pidfd = os.pidfd_open(ids.tgid)
         except ProcessLookupError:
             return None
-        task = self._process(ids.tgid, pidfd, lineage, image)
+        task = self.add_process(ids.tgid, pidfd, lineage, image)
         if tid != ids.tgid:
-            task = self._task(tid, self.processes[ids.tgid], f"{lineage}.x1")
+            task = self.add_task(tid, self.processes[ids.tgid], f"{lineage}.x1")
         return task
 
     def _thread_lineage(self, process: Process) -> str:
@@ -118,25 +104,21 @@ class Kinship:
 
     def _adopt(self, tid: int, process: Process, creation: Creation) -> None:
         if creation.thread:
-            self._task(tid, process, creation.lineage)
+            self.add_task(tid, process, creation.lineage)
             return
         try:
             pidfd = os.pidfd_open(tid)
         except (ProcessLookupError, OSError):
             return
-        self._process(tid, pidfd, creation.lineage, process.image)
+        self.add_process(tid, pidfd, creation.lineage, process.image)
 
     def create(self, task: Task, thread: bool) -> None:
         """Note that `task` is let through to create a thread or a process."""
         task.process.pending.append(Creation(task, thread))
 
-    def thread_gone(self, task: Task) -> None:
+    def task_gone(self, task: Task) -> None:
         """Forget a thread that has made its exit(2)."""
-        self._depart(task)
-        task.process.tasks.pop(task.tid, None)
-
-    def _depart(self, task: Task) -> None:
-        self.tasks.pop(task.tid, None)
+        super().task_gone(task)
         self._departed.add(task.tid)
         if len(self._departed) > _MANY:
             self._departed = {tid for tid in self._departed if procfs.ids(tid) is not None}
@@ -144,10 +126,4 @@ class Kinship:
     def process_gone(self, process: Process) -> list[Task]:
         """Forget a process that ended; return the tasks that ended with it."""
         self._orphans += [creation for creation in process.pending if not creation.thread]
-        tasks = list(process.tasks.values())
-        for task in tasks:
-            self._depart(task)
-        self.processes.pop(process.pid, None)
-        process.forget_memory()
-        os.close(process.pidfd)
-        return tasks
+        return super().process_gone(process)

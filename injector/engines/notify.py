@@ -18,14 +18,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
-from injector.engines.base import BlindSpot, Finished, Ordered, Stop, TaskEnded, TaskStarted, Woken
+from injector.engines.base import Finished, Ordered, Remark, Stop, TaskEnded, TaskStarted, Woken
 from injector.engines.call import StoppedCall
 from injector.engines.kinship import Kinship
 from injector.engines.tasks import Process, Task
 from injector.linux import libc, pidfd, procfs
 from injector.linux.doorbell import Doorbell
 from injector.linux.ending import end_target
-from injector.linux.keeper import Keeper
+from injector.linux.keeper import Keeper, lost
 from injector.linux.launch import Launched, Started, exec_state
 from injector.linux.seccomp import Listener
 from injector.rules.decide import Order
@@ -33,6 +33,7 @@ from injector.words.errors import InjectError
 from injector.words.syscalls import Arch
 
 CLONE_THREAD = 0x10000
+JOB_CONTROL = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _RETRY_CREATION = 200_000  # ns between two looks for the child of another task's clone
 _GIVE_UP_CREATION = 1_000_000_000  # ns after which that child is taken for dead
 _AUDIT_X86_64 = 0xC000003E
@@ -89,7 +90,9 @@ class NotifyEngine:
         self, launched: Launched, arches: Iterable[Arch], bell: Doorbell, keeper: Keeper
     ) -> None:
         self.launched = launched
+        self.first = launched.pid
         self.kinship = Kinship()
+        self.status: int | None = None
         self.started = time.monotonic_ns()
         self._listener = Listener(launched.listener)
         self._tasks = self.kinship.tasks
@@ -221,6 +224,35 @@ class NotifyEngine:
         else:
             self._pass_on(call)
 
+    def complete(self, call: StoppedCall, order: Order) -> None:
+        """Do nothing: no fault of this engine needs the end of its call."""
+
+    def children_changed(self) -> bool:
+        """Reap our children; return whether job control stopped the first process.
+
+        Raises:
+            InjectError: the keeper is dead.
+        """
+        stopped = False
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            # Others are children that the target made with CLONE_PARENT.
+            if pid == self._keeper.pid and not os.WIFSTOPPED(status):
+                raise lost()
+            if pid == self.launched.pid and os.WIFSTOPPED(status):
+                stopped = os.WSTOPSIG(status) in JOB_CONTROL
+            elif pid == self.launched.pid:
+                self.status, stopped = status, False
+                process = self.kinship.processes.get(pid)
+                if process is not None:
+                    process.exit_code = status
+        return stopped
+
     def release(self) -> None:
         """Answer every delayed call now: somebody asked the target to end."""
         while self._parked:
@@ -254,6 +286,10 @@ class NotifyEngine:
         for pid in below - self.kinship.processes.keys():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+    def detach(self) -> None:
+        """Let the target go on alone."""
+        raise NotImplementedError
 
     def end(self) -> None:
         """Kill the target; return when its last task is gone."""
@@ -295,8 +331,10 @@ class NotifyEngine:
         match exec_state(self.launched):
             case Started():
                 self._executed = True
-                self.kinship.adopt_first(self.launched.pid, self.launched.pidfd)
+                first = self.kinship.adopt_first(self.launched.pid, self.launched.pidfd)
                 self._announce()
+                if self.launched.no_new_privs:
+                    self._stops.append(Remark("no_new_privs", first))
                 return True
             case InjectError() as error:
                 raise error
@@ -330,7 +368,7 @@ class NotifyEngine:
                 self.kinship.settled(task, thread=False)
                 self._announce()
                 if len(procfs.threads(task.process.pid)) > 1:
-                    self.kinship.thread_gone(task)
+                    self.kinship.task_gone(task)
                     status = (call.args[0] & 0xFF) << 8
                     self._stops.append(TaskEnded(task, status, last=False))
                 else:
@@ -340,7 +378,7 @@ class NotifyEngine:
                 self._announce()
                 task.process.exit_code = (call.args[0] & 0xFF) << 8
             case Role.RING:
-                self._stops.append(BlindSpot("io_uring", task))
+                self._stops.append(Remark("io_uring", task))
         return True
 
     def _create(self, call: StoppedCall, since: int) -> bool:
@@ -378,15 +416,15 @@ class NotifyEngine:
             if executing.tid in alive:
                 return task  # not done yet; the leader still runs the old program
             # The executing thread took over the leader's number (execve(2)).
-            self.kinship.thread_gone(task)
+            self.kinship.task_gone(task)
             self._stops.append(TaskEnded(task, 0, last=False))
-            self.kinship.thread_gone(executing)
+            self.kinship.task_gone(executing)
             executing.tid = process.pid
             process.tasks[process.pid] = self._tasks[process.pid] = executing
             task = executing
         for other in list(process.tasks.values()):
             if other is not task and other.tid not in alive:
-                self.kinship.thread_gone(other)
+                self.kinship.task_gone(other)
                 self._stops.append(TaskEnded(other, 0, last=False))
         process.execing = None
         process.executed()
@@ -477,4 +515,6 @@ class NotifyEngine:
         for fd in list(self._pidfds):
             pidfd.ended(fd, 1.0)
             self._process_ended(fd)
+        if self.status is None:
+            self.status = os.waitpid(self.launched.pid, 0)[1]
         self._stops.append(Finished())

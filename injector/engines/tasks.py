@@ -7,7 +7,6 @@ found in `kinship`.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import Any
 
@@ -45,20 +44,28 @@ class Process:
         """Return up to `size` bytes of memory, fewer at the end of a mapping, b"" if none."""
         try:
             if self.memory < 0:
-                path = f"/proc/{self.pid}/mem"
+                path = f"/proc/{self._anyone()}/mem"
                 self.memory = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             return os.pread(self.memory, size, address)
         except (OSError, OverflowError):
             return b""
 
-    def write(self, address: int, data: bytes) -> None:
-        """Overwrite memory; nothing happens where that cannot be."""
-        with contextlib.suppress(OSError, OverflowError):
-            memory = os.open(f"/proc/{self.pid}/mem", os.O_WRONLY | os.O_CLOEXEC)
+    def write(self, address: int, data: bytes) -> bool:
+        """Overwrite memory; return False where that cannot be."""
+        try:
+            memory = os.open(f"/proc/{self._anyone()}/mem", os.O_WRONLY | os.O_CLOEXEC)
             try:
-                os.pwrite(memory, data, address)
+                return os.pwrite(memory, data, address) == len(data)
             finally:
                 os.close(memory)
+        except (OSError, OverflowError):
+            return False
+
+    def _anyone(self) -> int:
+        """Return a task that has the memory: a leader that ended before its threads has none."""
+        if procfs.state(self.pid) != "Z":
+            return self.pid
+        return next((tid for tid in self.tasks if tid != self.pid), self.pid)
 
     def executed(self) -> None:
         """Look again at what an execve(2) changed: image and memory."""
@@ -119,3 +126,45 @@ class Creation:
         self.parent = parent
         self.thread = thread
         self.lineage = f"{parent.lineage}.{parent.born}"
+
+
+class Records:
+    """All live tasks and processes of the target."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, Task] = {}
+        self.processes: dict[int, Process] = {}
+        self.fresh: list[Task] = []  # recorded since the engine last looked
+
+    def adopt_first(self, pid: int, pidfd: int) -> Task:
+        """Record the launched process: lineage "0"."""
+        return self.add_process(pid, pidfd, "0", procfs.image(pid))
+
+    def add_process(self, pid: int, pidfd: int, lineage: str, image: Image) -> Task:
+        """Record a process and its first task."""
+        process = Process(pid, pidfd, lineage, image)
+        self.processes[pid] = process
+        return self.add_task(pid, process, lineage)
+
+    def add_task(self, tid: int, process: Process, lineage: str) -> Task:
+        """Record a thread of a known process."""
+        task = Task(tid, process, lineage)
+        process.tasks[tid] = task
+        self.tasks[tid] = task
+        self.fresh.append(task)
+        return task
+
+    def task_gone(self, task: Task) -> None:
+        """Forget a thread."""
+        self.tasks.pop(task.tid, None)
+        task.process.tasks.pop(task.tid, None)
+
+    def process_gone(self, process: Process) -> list[Task]:
+        """Forget a process that ended; return the tasks that ended with it."""
+        tasks = list(process.tasks.values())
+        for task in tasks:
+            self.task_gone(task)
+        self.processes.pop(process.pid, None)
+        process.forget_memory()
+        os.close(process.pidfd)
+        return tasks

@@ -1,4 +1,4 @@
-"""Start a program under a filter, and take the filter's listener.
+"""Start a program under a filter, and take the filter's listener, or trace it.
 
 The child tells which descriptor number its listener will get, installs the
 filter and executes the program; the execve is itself stopped by the filter, so
@@ -31,7 +31,7 @@ _GRACE = 10.0  # seconds a child has to install its filter
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A child that waits in its execve for an answer on `listener`.
+    """A child that waits in its execve for an answer on `listener`, -1 if it is traced.
 
     `report` becomes readable at end-of-file when execve succeeded and holds one
     report when it failed; see `exec_state`.
@@ -42,7 +42,7 @@ class Launched:
     pidfd: int
     listener: int
     report: int
-    no_new_privs: bool
+    no_new_privs: bool = False
 
 
 def hold_standard_descriptors() -> None:
@@ -101,7 +101,13 @@ def _require_program(path: str) -> None:
 
 
 def _child(
-    path: str, argv: list[str], program: bytes, report: int, go: int, inherited: Inherited
+    path: str,
+    argv: list[str],
+    program: bytes,
+    report: int,
+    go: int,
+    inherited: Inherited,
+    flags: int,
 ) -> NoReturn:
     try:
         # Whoever starts us may die before the keeper knows of us.
@@ -114,7 +120,6 @@ def _child(
         lowest = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
         os.close(lowest)
         os.write(report, _REPORT.pack(_LISTENER, lowest))
-        flags = seccomp.NEW_LISTENER | seccomp.WAIT_KILLABLE_RECV
         for _ in range(3):
             try:
                 seccomp.install(program, flags)
@@ -173,34 +178,92 @@ def launch(
         InjectError: the command cannot be found or executed, or the kernel
             refuses the filter or the listener.
     """
+    flags = seccomp.NEW_LISTENER | seccomp.WAIT_KILLABLE_RECV
+    with _forked(argv, program, inherited, flags) as child:
+        if guard is not None:
+            guard(child.pidfd)
+        child.go()
+        what, lowest = _REPORT.unpack(os.read(child.report, _REPORT.size))
+        if what != _LISTENER:
+            raise InjectError(f"{child.path}: {os.strerror(lowest)}")
+        listener, restricted = _take(child.pidfd, lowest, child.report)
+        return Launched(child.path, child.pid, child.pidfd, listener, child.report, restricted)
+
+
+def launch_traced(
+    argv: list[str],
+    program: bytes,
+    options: int,
+    inherited: Inherited | None = None,
+    guard: Callable[[int], None] | None = None,
+) -> Launched:
+    """Fork, trace, filter and execute; return when the child is on its way to execve.
+
+    Args:
+        program: BPF whose stops are SECCOMP_RET_TRACE.
+        options: of PTRACE_SEIZE.
+
+    Raises:
+        InjectError: the command cannot be found, or the child not be traced.
+    """
+    with _forked(argv, program, inherited, 0) as child:
+        if guard is not None:
+            guard(child.pidfd)
+        from injector.linux import ptrace  # its binding costs the other engine's start too much
+
+        try:
+            ptrace.seize(child.pid, options)
+        except OSError as error:
+            raise InjectError(
+                f"cannot trace a child of ours: {error.strerror}",
+                help="`inject doctor` says what this machine allows (ptrace-seize, yama)",
+            ) from error
+        child.go()
+        what, number = _REPORT.unpack(os.read(child.report, _REPORT.size))
+        if what != _LISTENER:
+            raise InjectError(f"{child.path}: {os.strerror(number)}")
+        return Launched(child.path, child.pid, child.pidfd, -1, child.report)
+
+
+class _Forked:
+    """Our child before it has a filter: it waits for `go`."""
+
+    def __init__(self, path: str, pid: int, report: int, start: int) -> None:
+        self.path = path
+        self.pid = pid
+        self.pidfd = os.pidfd_open(pid)
+        self.report = report
+        self._start = start
+
+    def go(self) -> None:
+        """Let it install its filter and execute the command."""
+        os.write(self._start, b"g")
+
+    def __enter__(self) -> _Forked:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        os.close(self._start)
+        if kind is None:
+            return
+        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+        os.close(self.pidfd)
+        os.close(self.report)
+
+
+def _forked(argv: list[str], program: bytes, inherited: Inherited | None, flags: int) -> _Forked:
     path = find(argv[0])
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     go, start = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
         os.close(start)
-        _child(path, argv, program, write_end, go, inherited or Inherited())
+        _child(path, argv, program, write_end, go, inherited or Inherited(), flags)
     os.close(write_end)
     os.close(go)
-    pidfd = os.pidfd_open(pid)
-    try:
-        if guard is not None:
-            guard(pidfd)
-        os.write(start, b"g")
-        what, lowest = _REPORT.unpack(os.read(read_end, _REPORT.size))
-        if what != _LISTENER:
-            raise InjectError(f"{path}: {os.strerror(lowest)}")
-        listener, restricted = _take(pidfd, lowest, read_end)
-    except BaseException:
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, 0)
-        os.close(pidfd)
-        os.close(read_end)
-        raise
-    finally:
-        os.close(start)
-    return Launched(path, pid, pidfd, listener, read_end, restricted)
+    return _Forked(path, pid, read_end, start)
 
 
 def _take(pidfd: int, number: int, report: int) -> tuple[int, bool]:
@@ -230,21 +293,28 @@ def _take(pidfd: int, number: int, report: int) -> tuple[int, bool]:
             raise InjectError("the child did not install its filter in time")
 
 
+@dataclass(frozen=True, slots=True)
 class Started:
     """The execve of a launched child is done: it succeeded."""
+
+    no_new_privs: bool = False
 
 
 def exec_state(launched: Launched) -> Started | InjectError | None:
     """Return None while the execve is not done, then how it went. Never blocks."""
     poll = select.poll()
     poll.register(launched.report, select.POLLIN)
+    restricted = launched.no_new_privs
     while poll.poll(0):
         data = os.read(launched.report, _REPORT.size)
         if not data:
-            return Started()
+            return Started(restricted)
         what, number = _REPORT.unpack(data)
         if what == _EXEC_FAILED:
             return _not_executed(launched.path, number)
+        if what == _SECCOMP_FAILED:
+            return _refused(number)
+        restricted = True
     return None
 
 

@@ -30,8 +30,9 @@ NOTIF_SET_FLAGS = 0x40082104
 SYNC_WAKE_UP = 1  # Linux 6.6: wake the other side on this core
 FLAG_CONTINUE = 1
 
+NOTIFY = 0x7FC00000  # SECCOMP_RET_USER_NOTIF
+TRACE = 0x7FF00000  # SECCOMP_RET_TRACE
 _ACT_ALLOW = 0x7FFF0000
-_ACT_NOTIFY = 0x7FC00000
 _BPF_LD_W_ABS = 0x20
 _BPF_JMP_JEQ_K = 0x15
 _BPF_JMP_JA = 0x05
@@ -68,14 +69,14 @@ def _comparison(library: Any, test: Comparison) -> Any:
     return library.Arg(test.index, operators[test.op], test.value)
 
 
-def _export(library: Any, subscriptions: Iterable[Subscription]) -> bytes:
+def _export(library: Any, subscriptions: Iterable[Subscription], action: int) -> bytes:
     """Return libseccomp's program for the machine's own architecture."""
     rules = library.SyscallFilter(library.ALLOW)
     # libseccomp's own default kills calls of any other architecture.
     rules.set_attr(library.Attr.ACT_BADARCH, library.ALLOW)
     for subscription in subscriptions:
         tests = [_comparison(library, test) for test in subscription.comparisons]
-        rules.add_rule_exactly(library.NOTIFY, subscription.number, *tests)
+        rules.add_rule_exactly(action, subscription.number, *tests)
     memory = os.memfd_create("filter", os.MFD_CLOEXEC)
     try:
         rules.export_bpf(_Descriptor(memory))
@@ -84,7 +85,7 @@ def _export(library: Any, subscriptions: Iterable[Subscription]) -> bytes:
         os.close(memory)
 
 
-def _list(subscriptions: Iterable[Subscription]) -> bytes:
+def _list(subscriptions: Iterable[Subscription], action: int) -> bytes:
     """Return a program for another architecture: number by number, tests left to the rules.
 
     libseccomp takes all numbers as the native architecture's and translates them by
@@ -93,7 +94,7 @@ def _list(subscriptions: Iterable[Subscription]) -> bytes:
     program = _INSTRUCTION.pack(_BPF_LD_W_ABS, 0, 0, _NUMBER_OFFSET)
     for number in sorted({subscription.number for subscription in subscriptions}):
         program += _INSTRUCTION.pack(_BPF_JMP_JEQ_K, 0, 1, number)
-        program += _INSTRUCTION.pack(_BPF_RET_K, 0, 0, _ACT_NOTIFY)
+        program += _INSTRUCTION.pack(_BPF_RET_K, 0, 0, action)
     return program + _INSTRUCTION.pack(_BPF_RET_K, 0, 0, _ACT_ALLOW)
 
 
@@ -107,8 +108,8 @@ class _Descriptor:
         return self._fd
 
 
-def build(subscriptions: Mapping[Arch, Sequence[Subscription]]) -> bytes:
-    """Return the BPF program that notifies about these calls and allows all others.
+def build(subscriptions: Mapping[Arch, Sequence[Subscription]], action: int = NOTIFY) -> bytes:
+    """Return the BPF program that stops these calls, by `action`, and allows all others.
 
     One program per architecture, put behind one another with a jump on
     seccomp_data.arch in front.
@@ -122,7 +123,8 @@ def build(subscriptions: Mapping[Arch, Sequence[Subscription]]) -> bytes:
         if not wanted:
             continue
         try:
-            part = _export(library, wanted) if arch == native() else _list(wanted)
+            native_part = arch == native()
+            part = _export(library, wanted, action) if native_part else _list(wanted, action)
         except (OSError, ValueError) as error:
             raise InjectError(f"libseccomp refused the filter for {arch.name}: {error}") from error
         rest = program or _INSTRUCTION.pack(_BPF_RET_K, 0, 0, _ACT_ALLOW)

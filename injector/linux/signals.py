@@ -53,19 +53,23 @@ class Inherited:
 
 
 class Signals:
-    """Blocks HANDLED; `inherited` is what was before, which a target gets."""
+    """Blocks HANDLED; `inherited` is what was before, which a target gets.
 
-    def __init__(self) -> None:
+    Without `children` SIGCHLD is left alone: a tracer gets one for every stop.
+    """
+
+    def __init__(self, *, children: bool = True) -> None:
+        handled = HANDLED if children else HANDLED - {signal.SIGCHLD}
         ours = (signal.SIGINT, signal.SIGCHLD, signal.SIGTTOU)
         self.inherited = Inherited(
-            frozenset(int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)),
+            frozenset(int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, handled)),
             frozenset(int(one) for one in ours if signal.getsignal(one) == signal.SIG_IGN),
         )
         # Where it is ignored, children are reaped without their status.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # A stopped write to the terminal would stop us while the target runs.
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-        self.fd = libc.signalfd(frozenset(int(number) for number in HANDLED))
+        self.fd = libc.signalfd(frozenset(int(number) for number in handled))
 
     def read(self) -> list[Received]:
         """Return what has arrived."""

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from injector.rules.match import Test, compile_match, example
 from injector.words.call import Call, Who
-from injector.words.model import EVERY, Delay, Fail, Return, Rule, Scenario
+from injector.words.model import EVERY, Corrupt, Delay, Fail, Return, Rule, Scenario
 from injector.words.syscalls import errno_number
 
 
@@ -26,7 +26,8 @@ class Order:
 
     `errno` is a name or "", `error` its number or 0; `value` the result reported
     as success, None unless asked for. Without both the call is made. `delay` is
-    nanoseconds before anything else.
+    nanoseconds before anything else, `delay_exit` after the call. `chance` (0..1) is what
+    a fault that draws lots itself draws.
     """
 
     rule: Rule
@@ -35,6 +36,8 @@ class Order:
     error: int = 0
     value: int | None = None
     delay: int = 0
+    delay_exit: int = 0
+    chance: float = 0.0
 
 
 class Decider(Protocol):
@@ -239,17 +242,21 @@ class RulesDecider:
         key = (self.seed, rule.name, lane.scope, lane.matched)
         errno, error = "", 0
         value: int | None = None
+        chance = 0.0
         match rule.fault.outcome:
             case Fail(errnos):
                 errno = errnos[0][0] if len(errnos) == 1 else pick(errnos, fraction(*key, "errno"))
                 error = errno_number(errno) or int(errno)
             case Return(wanted):
                 value = wanted & 0xFFFF_FFFF_FFFF_FFFF
+            case Corrupt():
+                chance = fraction(*key, "corrupt")
             case _:
                 pass
-        delay = rule.fault.delay
+        delay, after = rule.fault.delay, rule.fault.delay_exit
         wait = duration(delay, fraction(*key, "delay"), fraction(*key, "turn")) if delay else 0
-        return Order(rule, lane.matched, errno, error, value, wait)
+        last = duration(after, fraction(*key, "exit"), fraction(*key, "back")) if after else 0
+        return Order(rule, lane.matched, errno, error, value, wait, last, chance)
 
     def forget(self, task: Who) -> None:
         """Keep only the totals of a task that is gone; its lineage never comes again."""

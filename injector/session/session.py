@@ -8,28 +8,38 @@ fault the target has seen.
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from injector.engines.base import BlindSpot, Finished, Ordered, TaskEnded, TaskStarted, Woken
+from injector.engines.base import (
+    Completed,
+    Engine,
+    Finished,
+    Ordered,
+    Paused,
+    Remark,
+    TaskEnded,
+    TaskStarted,
+    Woken,
+    finishes_late,
+)
 from injector.engines.call import StoppedCall
-from injector.engines.notify import NotifyEngine
 from injector.engines.words import arguments
 from injector.linux import libc, procfs
 from injector.linux.doorbell import Doorbell
-from injector.linux.keeper import Keeper, lost
+from injector.linux.keeper import Keeper
 from injector.linux.signals import Signals
 from injector.rules.decide import Order, RulesDecider, Totals
-from injector.rules.scenario.values import duration_text
+from injector.rules.scenario.values import duration_text, short_text
 from injector.words.events import Control, Event, Footer, Injection, TaskEnd, TaskStart
-from injector.words.syscalls import errno_message, signal_name
+from injector.words.model import Corrupt, Fail, Return, Short, Substitute
+from injector.words.syscalls import errno_message, errno_name, signal_name
 
+MAX_ERRNO = 4095  # linux/err.h
 GRACE = 2_000_000_000  # ns between the SIGTERM and the SIGKILL of a timeout
 _KILL_AGAIN = 100_000_000  # ns between two rounds of SIGKILL
-_JOB_CONTROL = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +70,27 @@ def fault_words(order: Order) -> str:
     if fault.signal is not None:
         parts.append(f"signal {signal_name(fault.signal)}")
     if fault.kill:
-        parts.append("kill")
+        parts.append("kill" if fault.kill == "before" else "kill after")
     if fault.freeze:
         parts.append("freeze")
     if order.errno:
         parts.append(f"error {order.errno}")
     elif order.value is not None:
         parts.append(f"retval {order.value}")
+    match fault.outcome:
+        case Short() as short:
+            parts.append(f"short {short_text(short)}")
+        case Corrupt(how):
+            parts.append(f"corrupt {how}")
+        case Substitute(name):
+            parts.append(f"substitute {name}")
+        case Fail() | Return() if fault.call == "run":
+            parts.append("call run")
+        case _:
+            pass
+    if order.delay_exit:
+        parts.append(f"delay_exit {duration_text(order.delay_exit)}")
+    parts += fault.poke.replace("=", " ", 1).split(":") if fault.poke else []
     return ", ".join(parts)
 
 
@@ -81,25 +105,34 @@ def result_words(order: Order) -> str:
     return "made"
 
 
+def reported_words(order: Order, result: int | None) -> str:
+    """Return what a call that was made reports; None if its task died in it."""
+    if result is None:
+        return "?"
+    if -MAX_ERRNO <= result < 0:
+        name = errno_name(-result) or str(-result)
+        return f"-1 {name} ({errno_message(name)})"
+    return f"{result} (killed)" if order.rule.fault.kill == "after" else str(result)
+
+
 class Session:
     """One run under the notify engine."""
 
     def __init__(
         self,
-        engine: NotifyEngine,
+        engine: Engine,
         decider: RulesDecider,
         bell: Doorbell,
         signals: Signals,
-        keeper: Keeper,
+        keeper: Keeper | None,
         timeout: int | None = None,
     ) -> None:
         self.engine = engine
         self.decider = decider
         self.ended: Ended | None = None
         self._keeper = keeper
+        self._late: dict[StoppedCall, Injection] = {}  # told when their calls are over
         self._signals = signals
-        self._pid = engine.launched.pid
-        self._status: int | None = None
         self._timeout = timeout
         self._timed_out = False
         self._killed = False
@@ -123,8 +156,15 @@ class Session:
             match self.engine.next(decide):
                 case Ordered(call, order):
                     if self.engine.valid(call):
-                        yield self._injection(call, order)
+                        injection = self._injection(call, order)
+                        if finishes_late(order.rule.fault):
+                            self._late[call] = injection
+                        else:
+                            yield injection
                         self.engine.carry_out(call, order)
+                case Completed(call, order, result):
+                    yield replace(self._late.pop(call), result=reported_words(order, result))
+                    self.engine.complete(call, order)
                 case TaskStarted(task):
                     name = procfs.comm(task.process.pid)
                     yield TaskStart(self._now(), task.lineage, task.process.pid, task.tid, name)
@@ -140,8 +180,12 @@ class Session:
                         signal_name(number) if number else None,
                     )
                     self.decider.forget(task)
-                case BlindSpot(what, task):
-                    yield Control(self._now(), "blind-spot", f"{what} by {task.lineage}")
+                case Paused():
+                    self._pause()
+                case Remark("io_uring", task):
+                    yield Control(self._now(), "blind-spot", f"io_uring by {task.lineage}")
+                case Remark(what, task):
+                    yield Control(self._now(), what, task.lineage)
                 case Woken(fds):
                     yield from self._woken(fds)
                 case Finished():
@@ -171,7 +215,8 @@ class Session:
             if fd == self._signals.fd:
                 for number, by_terminal in self._signals.read():
                     if number == signal.SIGCHLD:
-                        self._child_changed()
+                        if self.engine.children_changed():
+                            self._pause()
                         continue
                     yield Control(self._now(), "signal", number.name)
                     # A call that is parked cannot be interrupted; let it go, so that the
@@ -182,6 +227,10 @@ class Session:
             elif fd == self._timer.fd:
                 self._timer.clear()
                 yield from self._time_is_up()
+
+    def _pause(self) -> None:
+        if self._keeper is not None:
+            self._keeper.pause(self.engine.first)
 
     def _time_is_up(self) -> Iterator[Control]:
         self.engine.release()
@@ -200,32 +249,8 @@ class Session:
         self._killed = True
         yield Control(self._now(), "timeout", "SIGKILL to every process")
 
-    def _child_changed(self) -> None:
-        stopped = False
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
-            except ChildProcessError:
-                break
-            if pid == 0:
-                break
-            # Others are children that the target made with CLONE_PARENT.
-            if pid == self._keeper.pid and not os.WIFSTOPPED(status):
-                raise lost()
-            if pid == self._pid and os.WIFSTOPPED(status):
-                stopped = os.WSTOPSIG(status) in _JOB_CONTROL
-            elif pid == self._pid:
-                self._status, stopped = status, False
-                process = self.engine.kinship.processes.get(pid)
-                if process is not None:
-                    process.exit_code = status
-        if stopped:
-            self._keeper.pause(self._pid)
-
     def _footer(self) -> Footer:
-        if self._status is None:
-            self._status = os.waitpid(self._pid, 0)[1]
-        ended = Ended(self._status, self._timed_out, self._now())
+        ended = Ended(self.engine.status, self._timed_out, self._now())
         self.ended = ended
         outcome = "timeout" if ended.timed_out else "signal" if ended.signal else "exit"
         number = ended.signal

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.harness import ENGINE
+
 VICTIMS = Path(__file__).parent / "victims"
 Victim = Callable[..., str]
 
@@ -29,3 +31,19 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Victim:
         return made[key]
 
     return build
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a module's tests under each of its ENGINES; one marked `only` under that one."""
+    engines = getattr(metafunc.module, "ENGINES", ())
+    if engines:
+        only = metafunc.definition.get_closest_marker("only")
+        metafunc.fixturenames.append("engine")
+        metafunc.parametrize("engine", only.args if only else engines, indirect=True)
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have `inject run` use this engine."""
+    monkeypatch.setenv(ENGINE, request.param)
+    return str(request.param)

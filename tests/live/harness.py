@@ -19,6 +19,7 @@ from typing import Any
 from injector.session.journal import read
 
 DEADLINE = 60.0
+ENGINE = "INJECT_TEST_ENGINE"
 INJECT = (sys.executable, "-m", "injector")
 
 
@@ -58,7 +59,8 @@ def inject(
     """Run `inject run ARGUMENTS --journal … -- COMMAND` and return what came of it."""
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder, "journal.jsonl")
-        words = [*INJECT, "run", "--journal", str(journal), *arguments, "--", *command]
+        engine = [f"--engine={name}"] if (name := os.environ.get(ENGINE)) else []
+        words = [*INJECT, "run", *engine, "--journal", str(journal), *arguments, "--", *command]
         status, out, err = finish(words, env=env, cwd=cwd, stdin=stdin, deadline=deadline)
         events = tuple(read(journal)) if journal.exists() else ()
     return Run(status, out, err, events)

@@ -11,6 +11,8 @@ import pytest
 from .conftest import Victim
 from .harness import Run, inject
 
+ENGINES = ("notify", "ptrace")
+
 REPETITIONS = 50
 RULE = "getppid:error=EAGAIN:probability=7%"
 

@@ -16,6 +16,8 @@ from .servers import serving, wait_until
 
 LOOP = """
 import errno, os, sys, threading
+
+ENGINES = ("notify", "ptrace")
 def work(name):
     out = []
     for turn in range(1, 21):

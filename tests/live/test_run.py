@@ -120,7 +120,7 @@ def test_watched_calls_are_seen_without_a_fault() -> None:
     assert "--watch" in wrong.err and "openat" in wrong.err
 
 
-def test_what_comes_later_is_refused_not_ignored(tmp_path: Path) -> None:
+def test_what_only_ptrace_can_do_is_refused_under_notify(tmp_path: Path) -> None:
     marker = tmp_path / "started"
     for rule, word in (
         ("read:short=1", "short"),
@@ -129,9 +129,9 @@ def test_what_comes_later_is_refused_not_ignored(tmp_path: Path) -> None:
         ("read:caller=main:error=EIO", "caller"),
         ("read:kill=after", "kill: after"),
     ):
-        run = inject(["-e", rule], ["touch", str(marker)])
+        run = inject(["--engine", "notify", "-e", rule], ["touch", str(marker)])
         assert run.status == 125
-        assert f"{word} is not available yet" in run.err
+        assert f"{word} needs the ptrace engine" in run.err
     assert not marker.exists()
 
 

@@ -15,6 +15,8 @@ from .harness import INJECT, Run, inject
 # Tries the calls it is told and remembers the name of each one's error, or "ok".
 TRY = """
 import ctypes, errno, os, socket, sys, threading
+
+ENGINES = ("notify", "ptrace")
 results = []
 def do(name, call):
     try:

@@ -32,7 +32,7 @@ class Printer:
 
     def __init__(self, *, faults: bool, quiet: bool = False) -> None:
         self._faults = faults
-        self._warned = quiet
+        self._quiet = self._warned = quiet
         self._processes: set[int] = set()
 
     def show(self, event: Event) -> None:
@@ -44,6 +44,11 @@ class Printer:
                 say(fault_line(event, many=len(self._processes) > 1))
             case Control(what="timeout"):
                 say(f"inject: time is up: {event.detail}")
+            case Control(what="no_new_privs") if not self._quiet:
+                say(
+                    "inject: warning: without CAP_SYS_ADMIN the target runs with no_new_privs: "
+                    "setuid programs in it get no privilege"
+                )
             case Control(what="blind-spot") if not self._warned:
                 self._warned = True
                 say(

@@ -1,0 +1,152 @@
+"""What `run` and `attach` share: options, the seed, the header, the first and the last lines."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from injector.faces.cli.printer import Printer, nearest_miss, rule_table, say
+from injector.linux.procfs import cwd
+from injector.rules.decide import RulesDecider, Totals
+from injector.rules.scenario.fields import Bad, Mistakes, Text
+from injector.rules.scenario.lint import lint
+from injector.rules.scenario.sets import choose, split
+from injector.rules.scenario.values import duration
+from injector.session.journal import Journal
+from injector.session.session import Ended, Session
+from injector.words.errors import InjectError
+from injector.words.events import Header
+from injector.words.model import Scenario
+
+NOT_FIRED = 3
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("-e", "expressions", metavar="RULE", multiple=True, help="A rule in one line."),
+    click.option(
+        "--seed",
+        type=click.IntRange(0, 2**64 - 1),
+        metavar="N",
+        help="The same seed, the same faults. One is generated and printed otherwise.",
+    ),
+    click.option(
+        "--journal", type=click.Path(dir_okay=False, path_type=Path), help="Write the facts."
+    ),
+    click.option(
+        "--engine",
+        type=click.Choice(["auto", "notify", "ptrace"]),
+        default="auto",
+        help="How calls are stopped; auto takes the cheapest that can do what the rules ask.",
+    ),
+    click.option("--require-fired", is_flag=True, help="Exit with 3 if a rule never fired."),
+    click.option("--watch", metavar="SYSCALLS", help="Stop these calls too, without a fault."),
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
+)
+
+
+def shared_options(command: F) -> F:
+    """Give a command the options that every session has."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def settle_seed(given: int | None, scenario: Scenario) -> tuple[int, str]:
+    """Return the seed, and where it came from."""
+    if given is not None:
+        return given, "given"
+    if scenario.seed is not None:
+        return scenario.seed, "from the scenario"
+    return random.SystemRandom().randrange(2**32), "generated"
+
+
+def header(command: list[str], scenario: Scenario, seed: int, engine: str) -> Header:
+    """Return the journal's first line."""
+    from importlib.metadata import version
+
+    return Header(
+        tuple(command),
+        {"text": scenario.text, "rules": [rule.text for rule in scenario.rules]},
+        seed,
+        engine,
+        version("syscall-inject"),
+        os.uname().release,
+        datetime.now(UTC).isoformat(timespec="milliseconds"),
+        cwd(os.getpid()),
+    )
+
+
+def opening(scenario: Scenario, seed: int, origin: str, engine: str) -> None:
+    """Say the seed, the engine, and what is doubtful in the scenario."""
+    what = scenario.name or "rules of the command line"
+    count = f"{len(scenario.rules)} rule{'s' * (len(scenario.rules) != 1)}"
+    say(f"inject: seed {seed} ({origin}), engine {engine}, {what} ({count})")
+    for warning in lint(scenario):
+        if not warning.hint:
+            say(f"inject: warning: {warning.rule}: {warning.message}")
+
+
+def follow(session: Session, writer: Journal | None, printer: Printer) -> Ended:
+    """Carry the session to its end: each event into the journal, and before people's eyes."""
+    for event in session.events():
+        if writer is not None:
+            writer.write(event)
+        printer.show(event)
+    assert session.ended is not None  # events() ends with the footer
+    return session.ended
+
+
+def closing(decider: RulesDecider) -> None:
+    """Say what each rule saw, and why one never fired."""
+    totals = list(decider.totals())
+    for line in rule_table(totals) if totals else ():
+        say(line)
+    for line in unfired(totals):
+        say(line)
+
+
+def unfired(totals: list[Totals]) -> list[str]:
+    """Return a line for each rule that never fired: its nearest miss."""
+    return [
+        f"inject: {one.rule.name} never fired: {nearest_miss(one)}"
+        for one in totals
+        if not one.fired
+    ]
+
+
+def time_span(option: str, text: str | None) -> int | None:
+    """Return the nanoseconds of an option.
+
+    Raises:
+        InjectError: it is no duration, or none at all.
+    """
+    if text is None:
+        return None
+    try:
+        span = duration(text)
+    except Bad as error:
+        raise InjectError(f"{option}: {error}") from error
+    if not span:
+        raise InjectError(f"{option}: {text} is no time at all", help="say 10s, 500ms or 2m")
+    return span
+
+
+def watched_calls(text: str | None) -> frozenset[str]:
+    """Return the calls of --watch.
+
+    Raises:
+        InjectError: a name is not known.
+    """
+    if text is None:
+        return frozenset()
+    notes = Mistakes()
+    chosen = choose([Text(part, 1, at + 1) for part, at in split(text)], notes)
+    if chosen is None:
+        raise InjectError(f"--watch: {notes.found[0].message}", help=notes.found[0].help)
+    return chosen.names

@@ -1,0 +1,144 @@
+"""Begin a session and end it: launch or attach, whichever engine, and clean up behind it."""
+
+from __future__ import annotations
+
+import errno
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, TypeAlias
+
+from injector.engines.able import reason_for_ptrace, require_notify
+from injector.engines.base import Engine
+from injector.engines.notify import ROLES, NotifyEngine
+from injector.linux import seccomp
+from injector.linux.doorbell import Doorbell
+from injector.linux.keeper import Keeper, raise_descriptor_limit
+from injector.linux.launch import launch, launch_traced
+from injector.linux.signals import Signals
+from injector.rules.decide import RulesDecider
+from injector.rules.subscribe import subscriptions
+from injector.session.session import Session
+from injector.words.errors import InjectError
+from injector.words.model import Scenario
+from injector.words.syscalls import Arch, compat, native
+
+EngineName: TypeAlias = Literal["notify", "ptrace"]
+
+
+def engine_for_run(wanted: str, scenario: Scenario) -> tuple[EngineName, str]:
+    """Return the engine to launch with, and why if it is not the usual one.
+
+    Args:
+        wanted: auto, notify or ptrace.
+
+    Raises:
+        NotAvailable: notify is asked for, and cannot do what the rules ask.
+    """
+    match wanted:
+        case "notify":
+            require_notify(scenario)
+            return "notify", ""
+        case "ptrace":
+            return "ptrace", ""
+        case _:
+            reason = reason_for_ptrace(scenario)
+            return ("ptrace", reason) if reason else ("notify", "")
+
+
+@contextmanager
+def launched(
+    command: list[str],
+    decider: RulesDecider,
+    scenario: Scenario,
+    *,
+    engine: EngineName,
+    watched: frozenset[str] = frozenset(),
+    timeout: int | None = None,
+) -> Iterator[Session]:
+    """Start a command under an engine; its session is over, or it is killed, at the end.
+
+    Args:
+        watched: calls to stop besides those of the rules.
+        timeout: nanoseconds, None for no end.
+
+    Raises:
+        InjectError: the command cannot be found, or what a run needs is refused.
+    """
+    signals = Signals(children=engine == "notify")
+    running: Engine | None = None
+    bell = None
+    try:
+        keeper = Keeper()
+    except OSError as error:
+        signals.close()
+        raise _no_room(error) from error
+    try:
+        arches = arches_here()
+        match engine:
+            case "notify":
+                program = seccomp.build(subscriptions(scenario.rules, {*ROLES, *watched}, arches))
+                target = launch(command, program, signals.inherited, keeper.watch_process)
+                bell = Doorbell()
+                running = NotifyEngine(target, arches, bell, keeper)
+            case "ptrace":
+                from injector.engines.ptrace import TRACED, PtraceEngine
+                from injector.linux.ptrace import LAUNCH
+
+                always = {*TRACED, *watched}
+                program = seccomp.build(
+                    subscriptions(scenario.rules, always, arches), seccomp.TRACE
+                )
+                target = launch_traced(
+                    command, program, LAUNCH, signals.inherited, keeper.watch_process
+                )
+                bell = Doorbell()
+                running = PtraceEngine(
+                    arches, named_calls(scenario) | always, bell, target, keeper.pid
+                )
+        # The target keeps its own limit; we hold descriptors for each of its processes.
+        raise_descriptor_limit()
+        session = Session(running, decider, bell, signals, keeper, timeout)
+        bell.start()
+        # What is alive now stays; the loop itself makes no cycles.
+        gc.freeze()
+        yield session
+    except BaseException as error:
+        if running is not None:
+            running.end()
+        if bell is not None:
+            bell.close()
+        keeper.abandon()
+        if _is_no_room(error):
+            raise _no_room(error) from error
+        raise
+    else:
+        bell.close()
+        keeper.dismiss()
+    finally:
+        signals.close()
+
+
+def named_calls(scenario: Scenario) -> frozenset[str]:
+    """Return the calls that the rules name."""
+    return frozenset().union(*(rule.match.syscalls for rule in scenario.rules))
+
+
+def arches_here() -> tuple[Arch, ...]:
+    """Return the architectures whose calls a program of this machine can make."""
+    return (native(), *compat(native()))
+
+
+def _is_no_room(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+    return isinstance(error, RuntimeError) and "thread" in str(error)
+
+
+def _no_room(error: BaseException) -> InjectError:
+    text = error.strerror if isinstance(error, OSError) else str(error)
+    return InjectError(
+        f"the system refused what a run needs: {text}",
+        help="ulimit -a shows the limits; a run needs two processes, a thread and two "
+        "descriptors for each process of the target",
+    )
