@@ -188,6 +188,12 @@ def state(pid: int) -> str:
     return text.rpartition(b")")[2].split()[0].decode() if text else ""
 
 
+def flags(pid: int) -> int:
+    """Return the kernel's flags of a task, PF_* of linux/sched.h; 0 if it is gone."""
+    text = _read(f"/proc/{pid}/stat")
+    return int(text.rpartition(b")")[2].split()[6]) if text else 0
+
+
 def exit_code(pid: int) -> int | None:
     """Return a zombie's wait status (field 52 of /proc/PID/stat), None if not to be had."""
     text = _read(f"/proc/{pid}/stat")

@@ -1,7 +1,8 @@
 """Globs as the scenario has them, compiled to one regular expression each.
 
 `*` and `?` stop at `/`, `**` does not; a pattern without `/` is compared with
-the last component, as .gitignore has it. Pure.
+the last component, as .gitignore has it. In a command line they do not stop: it
+is no path, though words of it are. Pure.
 """
 
 from __future__ import annotations
@@ -14,9 +15,15 @@ from injector.words.model import Globs
 
 
 @cache
-def pattern(glob: str) -> re.Pattern[str]:
-    """Return the expression that fully matches what `glob` means."""
-    out = [] if "/" in glob else ["(?:.*/)?"]
+def pattern(glob: str, *, line: bool = False) -> re.Pattern[str]:
+    """Return the expression that fully matches what `glob` means, in a path or a command line."""
+    # An absolute path without arguments stays a path: /usr/bin/* is not all below it.
+    if line and not (glob.startswith("/") and " " not in glob):
+        folder, many, one, but = "[^ ]*/", ".*", ".", ""
+    else:
+        folder, many, one, but = ".*/", "[^/]*", "[^/]", "/"
+    head = glob.partition(" ")[0] if line else glob
+    out = [] if "/" in head else [f"(?:{folder})?"]
     at = 0
     while at < len(glob):
         char = glob[at]
@@ -30,9 +37,9 @@ def pattern(glob: str) -> re.Pattern[str]:
                 else:
                     out.append(".*")
             else:
-                out.append("[^/]*")
+                out.append(many)
         elif char == "?":
-            out.append("[^/]")
+            out.append(one)
         elif char == "[":
             end = glob.find("]", at + 1)
             if end < 0:
@@ -40,17 +47,28 @@ def pattern(glob: str) -> re.Pattern[str]:
             else:
                 body = glob[at:end].replace("\\", "\\\\").replace("[", "\\[")
                 negated = body.startswith(("!", "^"))
-                out.append(f"[^/{body[1:]}]" if negated else f"[{body}]")
+                out.append(f"[^{but}{body[1:]}]" if negated else f"[{body}]")
                 at = end + 1
         else:
             out.append(re.escape(char))
     return re.compile("".join(out), re.DOTALL)
 
 
-def matcher(globs: Globs) -> Callable[[str], bool]:
+def unclosed(glob: str) -> bool:
+    """Return whether a `[` opens no class, so that it stands for itself."""
+    at = glob.find("[")
+    while at >= 0:
+        end = glob.find("]", at + 2)
+        if end < 0:
+            return True
+        at = glob.find("[", end)
+    return False
+
+
+def matcher(globs: Globs, *, line: bool = False) -> Callable[[str], bool]:
     """Return the test of one text: some include (or none given) and no exclude."""
-    include = tuple(pattern(glob).fullmatch for glob in globs.include)
-    exclude = tuple(pattern(glob).fullmatch for glob in globs.exclude)
+    include = tuple(pattern(glob, line=line).fullmatch for glob in globs.include)
+    exclude = tuple(pattern(glob, line=line).fullmatch for glob in globs.exclude)
 
     def test(text: str) -> bool:
         if include and not any(match(text) for match in include):

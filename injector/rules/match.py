@@ -121,6 +121,21 @@ def _globs(read: Callable[[Call], tuple[str, ...]], globs: Globs) -> Predicate:
     return holds
 
 
+def _process(globs: Globs) -> Predicate:
+    """Name and executable are compared as paths are, the command line as a line of words."""
+    named, called = matcher(Globs(globs.include)), matcher(Globs(globs.include), line=True)
+    not_named = matcher(Globs(globs.exclude))
+    not_called = matcher(Globs(globs.exclude), line=True)
+
+    def holds(call: Call) -> bool:
+        *names, line = call.process_names()
+        if not called(line) and not any(map(named, names)):
+            return False
+        return not globs.exclude or not (not_called(line) or any(map(not_named, names)))
+
+    return holds
+
+
 def example(key: str, call: Call) -> str:
     """Return what a call that one word of a scenario turned away had in its place."""
     match key:
@@ -153,8 +168,7 @@ def compile_match(match: Match) -> tuple[Test, ...]:
         read = _globs(lambda call: (call.thread_name(),), match.thread)
         tests.append(Test("thread", read, str(match.thread)))
     if match.process is not None:
-        read = _globs(lambda call: call.process_names(), match.process)
-        tests.append(Test("process", read, str(match.process)))
+        tests.append(Test("process", _process(match.process), str(match.process)))
     if match.path is not None:
         tests.append(Test("path", _globs(lambda call: call.paths(), match.path), str(match.path)))
     if match.address:

@@ -39,16 +39,18 @@ from injector.words.syscalls import errno_message, errno_name, signal_name
 
 MAX_ERRNO = 4095  # linux/err.h
 GRACE = 2_000_000_000  # ns between the SIGTERM and the SIGKILL of a timeout
+LEAVE_AT = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 _KILL_AGAIN = 100_000_000  # ns between two rounds of SIGKILL
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How the run ended: the first process's wait status, or that its time was up."""
+    """How the run ended: the first process's wait status, that its time was up, or we let go."""
 
     status: int | None
     timed_out: bool
     seconds: float
+    detached: bool = False
 
     @property
     def exit(self) -> int | None:
@@ -126,7 +128,15 @@ class Session:
         signals: Signals,
         keeper: Keeper | None,
         timeout: int | None = None,
+        *,
+        leaves: bool = False,
     ) -> None:
+        """Follow a target.
+
+        Args:
+            timeout: nanoseconds until its end, None for none.
+            leaves: its end is that the target is let go; a signal to us asks for that too.
+        """
         self.engine = engine
         self.decider = decider
         self.ended: Ended | None = None
@@ -134,6 +144,8 @@ class Session:
         self._late: dict[StoppedCall, Injection] = {}  # told when their calls are over
         self._signals = signals
         self._timeout = timeout
+        self._leaves = leaves
+        self._detached = False
         self._timed_out = False
         self._killed = False
         self._timer = libc.Timer()
@@ -218,6 +230,10 @@ class Session:
                         if self.engine.children_changed():
                             self._pause()
                         continue
+                    if self._leaves:
+                        if number in LEAVE_AT:
+                            yield self._detach(number.name)
+                        continue
                     yield Control(self._now(), "signal", number.name)
                     # A call that is parked cannot be interrupted; let it go, so that the
                     # target sees the signal now and not after its delay.
@@ -226,11 +242,19 @@ class Session:
                         self.engine.send(number)
             elif fd == self._timer.fd:
                 self._timer.clear()
-                yield from self._time_is_up()
+                if self._leaves:
+                    yield self._detach("its time is up")
+                else:
+                    yield from self._time_is_up()
 
     def _pause(self) -> None:
         if self._keeper is not None:
             self._keeper.pause(self.engine.first)
+
+    def _detach(self, why: str) -> Control:
+        self._detached = True
+        self.engine.detach()
+        return Control(self._now(), "detach", why)
 
     def _time_is_up(self) -> Iterator[Control]:
         self.engine.release()
@@ -250,9 +274,12 @@ class Session:
         yield Control(self._now(), "timeout", "SIGKILL to every process")
 
     def _footer(self) -> Footer:
-        ended = Ended(self.engine.status, self._timed_out, self._now())
+        ended = Ended(self.engine.status, self._timed_out, self._now(), self._detached)
         self.ended = ended
-        outcome = "timeout" if ended.timed_out else "signal" if ended.signal else "exit"
+        if ended.detached:
+            outcome = "detached"
+        else:
+            outcome = "timeout" if ended.timed_out else "signal" if ended.signal else "exit"
         number = ended.signal
         return Footer(
             ended.seconds,

@@ -119,6 +119,46 @@ def launched(
         signals.close()
 
 
+@contextmanager
+def attached(
+    pids: list[int],
+    decider: RulesDecider,
+    scenario: Scenario,
+    *,
+    watched: frozenset[str] = frozenset(),
+    duration: int | None = None,
+) -> Iterator[Session]:
+    """Trace running processes; they are let go, unharmed, at the end.
+
+    Args:
+        duration: nanoseconds after which to let go, None for never.
+
+    Raises:
+        InjectError: one of them cannot be attached to; then none is.
+    """
+    from injector.engines.ptrace import TRACED, PtraceEngine
+    from injector.linux.ptrace import ATTACH
+    from injector.linux.seize import require_process, seize_all
+
+    for pid in pids:
+        require_process(pid)
+    signals = Signals(children=False)
+    raise_descriptor_limit()
+    bell = Doorbell()
+    engine = PtraceEngine(arches_here(), named_calls(scenario) | TRACED | watched, bell)
+    try:
+        for pid in pids:
+            engine.attached(pid, seize_all(pid, ATTACH))
+        session = Session(engine, decider, bell, signals, None, duration, leaves=True)
+        bell.start()
+        gc.freeze()
+        yield session
+    finally:
+        engine.end()
+        bell.close()
+        signals.close()
+
+
 def named_calls(scenario: Scenario) -> frozenset[str]:
     """Return the calls that the rules name."""
     return frozenset().union(*(rule.match.syscalls for rule in scenario.rules))

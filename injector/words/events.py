@@ -14,7 +14,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """How the run was started: enough to repeat it."""
+    """How the run was started: enough to repeat it. `pids` are those that were attached to."""
 
     command: tuple[str, ...]
     scenario: dict[str, Any]
@@ -24,6 +24,7 @@ class Header:
     kernel: str
     time: str  # ISO 8601, UTC
     cwd: str
+    pids: tuple[int, ...] = ()
     format: int = FORMAT
     event: str = field(default="header", init=False)
 

@@ -50,6 +50,7 @@ class Globs:
 
     With no `include` given, everything not excluded matches. `*` and `?` stop at
     `/`, `**` does not; a pattern without `/` is compared with the last component.
+    In a command line all of them match any character.
     """
 
     include: tuple[str, ...] = ()
@@ -223,7 +224,8 @@ class Rule:
 
     `probability` is 0..1. `limit` and `when` count within `per`: one task (the
     default), one process, or the whole run. `after` and `until` are nanoseconds
-    since the target's start.
+    since the target's start. `family` is the expression that made this rule and others,
+    one for each call of its set: for people they are one.
     """
 
     name: str
@@ -236,6 +238,7 @@ class Rule:
     after: int | None = None
     until: int | None = None
     text: str = ""  # the rule in one line, for people
+    family: str = field(default="", compare=False)
     place: tuple[int, int] = field(default=(0, 0), compare=False)  # line, column
 
 

@@ -72,6 +72,38 @@ def test_a_full_disk_is_sqlites_full_database(tmp_path: Path) -> None:
     assert {one["syscall"] for one in run.injections} == {"pwrite64"}
 
 
+@pytest.mark.parametrize(
+    ("command", "rule"),
+    [
+        (["cp", "old", "new"], "no-space-for-files"),
+        (["mktemp", "-p", "."], "no-space-for-files"),
+        (["mkdir", "new"], "no-space-for-names"),
+        (["mkfifo", "new"], "no-space-for-names"),
+        (["ln", "-s", "old", "new"], "no-space-for-names"),
+        (["mv", "old", "new"], "no-space-for-names"),
+        (["dd", "if=old", "of=out", "conv=nocreat,notrunc"], "no-space-for-data"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_full_disk_takes_no_new_name_and_no_data(
+    command: list[str], rule: str, tmp_path: Path
+) -> None:
+    (tmp_path / "old").write_text("kept\n")
+    (tmp_path / "out").write_text("kept\n")
+    run = inject(["disk-full", "--seed", "7"], command, cwd=tmp_path, env={"LC_ALL": "C"})
+    assert run.status == 1
+    assert "No space left on device" in run.err
+    assert {one["rule"] for one in run.injections} == {rule}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "out"]
+    assert (tmp_path / "out").read_text() == "kept\n"
+
+
+def test_a_full_disk_opens_what_is_there_and_truncates(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("kept\n")
+    run = inject(["disk-full", "--seed", "7"], ["truncate", "-s", "100", "old"], cwd=tmp_path)
+    assert (run.status, run.injections) == (0, [])
+
+
 def test_a_full_disk_leaves_a_pipe_alone() -> None:
     run = inject(["disk-full", "--seed", "7"], ["seq", "3"])
     assert (run.status, run.out, run.injections) == (0, "1\n2\n3\n", [])

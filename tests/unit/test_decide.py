@@ -183,3 +183,21 @@ def test_a_task_that_is_gone_keeps_its_totals() -> None:
     assert not decides.states[0].lanes
     totals = next(iter(decides.totals()))
     assert (totals.seen, totals.fired) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("process", "wanted"),
+    [
+        ("python* *app.py*", True),
+        ("python* *other.py*", False),
+        ("/usr/bin/*", True),
+        ("/usr/*", False),
+        ("!*app.py*", False),
+        ("python*,!*--quiet*", True),
+    ],
+)
+def test_a_process_is_known_by_its_command_line(process: str, wanted: bool) -> None:
+    names = ("python3", "/usr/bin/python3.11", "/usr/bin/python3 /srv/app.py --data=/var/lib")
+    call = FakeCall("write", FakeTask(), names=names)
+    rules = decider(f"write:process={process}:error=EIO")
+    assert (rules.decide(call) is not None) is wanted

@@ -32,6 +32,26 @@ def test_glob(glob: str, text: str, wanted: bool) -> None:
     assert matcher(Globs((glob,)))(text) is wanted
 
 
+@pytest.mark.parametrize(
+    ("glob", "line", "wanted"),
+    [
+        ("python* *app.py*", "python3 /srv/x/app.py --root=/var/lib", True),
+        ("python* *app.py*", "/usr/bin/python3 -u /srv/app.py", True),
+        ("python* *app.py*", "vim /srv/python app.py", False),
+        ("*app.py*", "python3 /srv/app.py --root=/var/lib", True),
+        ("postgres*", "postgres: walwriter /x", True),
+        ("postgres*", "vim /etc/postgres.conf", False),
+        ("redis-server ?:6379", "/opt/redis-server *:6379", True),
+        ("sh -c ?bin*", "sh -c /bin/true", True),
+        ("*[!0-9]x", "a /x", True),
+        ("/usr/bin/*", "/usr/bin/a/b", False),
+        ("/usr/bin/* *x", "/usr/bin/env a/x", True),
+    ],
+)
+def test_glob_of_a_command_line(glob: str, line: str, wanted: bool) -> None:
+    assert matcher(Globs((glob,)), line=True)(line) is wanted
+
+
 def test_exclusions_win_and_stand_alone() -> None:
     test = matcher(Globs(("/a/**",), ("*.log",)))
     assert test("/a/b") and not test("/a/b.log") and not test("/c")

@@ -58,11 +58,28 @@ def test_check_takes_rules_and_strace_expressions() -> None:
     assert "write: every write fails with EIO" in text
 
 
+def test_check_tells_a_class_of_calls_once() -> None:
+    lines = output("check", "-e", "inject=%file:error=EIO:when=2").splitlines()
+    assert re.fullmatch(
+        r"  inject=%file:error=EIO:when=2: \d+ rules, one for each call: the 2nd call of each task "
+        r"fails with EIO \(Input/output error\)",
+        lines[0],
+    )
+    assert re.search(r"\bopenat\b", "\n".join(lines[1:-1]))
+    assert len(lines) < 15
+
+
 def test_check_refuses_mistakes_and_nothing(tmp_path: Path) -> None:
     assert isinstance(refused("check", "-e", "wirte:error=EIO"), ScenarioError)
     assert refused("check").message == "there is nothing to inject: no scenario and no rule"
-    assert refused("check", "-e", "inject=none:error=EIO").message.startswith("there is nothing")
     assert refused("check", str(tmp_path)).message.endswith("is a directory, not a scenario file")
+
+
+@pytest.mark.parametrize("calls", ["none", "!all", "?no_such_call", "?%no_such_class"])
+def test_an_expression_that_means_no_call_is_no_mistake(calls: str) -> None:
+    assert output("check", "-e", f"inject={calls}:error=EIO") == (
+        "warning: -e: no system call is meant, so nothing is injected\nok: 0 rules, 1 warning\n"
+    )
 
 
 def test_list_scenarios() -> None:

@@ -57,7 +57,7 @@ def test_nothing_to_say(text: str) -> None:
         ("mmap:retval=0", "mmap: the program gets an address where nothing is mapped"),
         ("read:retval=10", "read: the program takes 10 bytes for read that nobody wrote"),
         ("close:retval=0", "close: the descriptor stays open (it leaks)"),
-        ("inject=chdir:retval=-5", "is error 5 to the program; say `error`"),
+        ("inject=chdir:retval=-5", "retval -5 is error EIO to the program; say error=EIO"),
         ("read:delay=1s:probability=0", "probability 0: the rule never fires"),
         ("read:delay=1s:limit=0", "limit 0: the rule never fires"),
         ("read:delay=1s:after=2s:until=1s", "after 2s and until 1s: the rule never fires"),
@@ -187,3 +187,54 @@ def test_all_calls_at_once_are_linted_quickly() -> None:
 def test_rules_in_plain_english(text: str, sentence: str) -> None:
     rules = parse_rules([text])
     assert explain(Scenario(rules)) == [f"{rules[0].name}: {sentence}"]
+
+
+def test_a_rule_named_as_its_call_is_named_once() -> None:
+    (message,) = warnings("inject=close:retval=0")
+    assert message.startswith("the descriptor stays open")
+    assert warnings("close:retval=0")[0].startswith("close: the descriptor stays open")
+
+
+def test_a_negative_value_is_told_as_such() -> None:
+    (rule,) = parse_rules(["inject=chdir:retval=-1"])
+    assert rule.text == "chdir:retval=-1:name=chdir"
+    assert explain(Scenario((rule,))) == ["chdir: every chdir reports -1 without being made"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("path=/a/../b", "path: /a/../b never matches: paths are compared without . and .."),
+        ("path=!./x", "path: ./x never matches: paths are compared without . and .."),
+        ("path=a/b", "path: a/b never matches: paths are absolute; say **/a/b"),
+        ("path=/a/", "path: /a/ never matches: no path has a / at the end; say /a/**"),
+        ("path=/a//b", "path: /a//b never matches: no path has //"),
+        ("path=/a/[bc", "path: the [ in /a/[bc is not closed, so it stands for itself"),
+        ("process=[0-9]x[y", "process: the [ in [0-9]x[y is not closed"),
+        ("thread=![a", "thread: the [ in [a is not closed"),
+        ("path=**/../b", "**/../b never matches"),
+    ],
+)
+def test_a_glob_that_never_matches(words: str, expected: str) -> None:
+    (message,) = warnings(f"write:error=EIO:{words}")
+    assert expected in message
+
+
+@pytest.mark.parametrize(
+    "glob", ["/", "/a/**", "**/x", "*.db", "/a/..b", "[ab]/c", "/a[]]b", "x[!]]", "pipe:*"]
+)
+def test_a_glob_that_can_match(glob: str) -> None:
+    assert warnings(f"write:error=EIO:path='{glob}'") == []
+
+
+def test_a_large_family_is_looked_at_as_one() -> None:
+    assert warnings("inject=%file:error=EIO") == []
+    (found,) = lint(Scenario(parse_rules(["inject=all:error=EIO"])))
+    assert found.rule == "inject=all:error=EIO"
+    assert found.message.startswith("the set includes futex")
+
+
+def test_calls_that_a_large_family_names_are_still_told() -> None:
+    messages = warnings("inject=chdir,fchdir,getcwd,futex,?stat:error=EMFILE")
+    assert any(message.startswith("chdir, fchdir, futex, getcwd") for message in messages)
+    assert any(message.startswith("futex: the C library aborts") for message in messages)

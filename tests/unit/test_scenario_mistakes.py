@@ -396,3 +396,43 @@ def test_names_of_several_one_line_rules() -> None:
         parse_rules(["read:error=EIO:name=a"], taken=["a"])
     assert isinstance(caught.value, InjectError)
     assert "another rule is named 'a' already" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("EOI", "EIO"),
+        ("eoi", "EIO"),
+        ("ENOSCP", "ENOSPC"),
+        ("EMFIEL", "EMFILE"),
+        ("EPIEP", "EPIPE"),
+    ],
+)
+def test_two_letters_exchanged_are_one_mistake(word: str, meant: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        parse_rule(f"write:error={word}")
+    assert caught.value.mistakes[0].message == f"error: no error '{word}'; did you mean '{meant}'?"
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message"),
+    [
+        ("read:error={EIO: 3%", 12, "the { is not closed"),
+        ("read:error={}", 6, "error: has no value"),
+        ("read:error={EIO: 1,,}", 20, "error: ',' is no NAME: VALUE"),
+        ("read:error={EIO}", 13, "error: 'EIO' is no NAME: VALUE"),
+        ("read:error={EOI: 3%}", 13, "error: no error 'EOI'; did you mean 'EIO'?"),
+        ("read:error={EIO: 3x}", 18, "error: '3x' is not a number"),
+        ("read:error={EIO: '3x'}", 18, "error: '3x' is not a number"),
+        ("read:error={EIO: 3%}x:limit=1", 21, "text after the closing }"),
+        ("read:error={EIO: 3%},ENOSPC", 21, "text after the closing }"),
+        ("read:error=EIO:error={EIO: 3%}", 16, "'error' is given twice"),
+        ("openat:error=EIO:args={flags: O_CRAET}", 31, "no 'O_CRAET' for flags"),
+    ],
+)
+def test_mistakes_in_a_mapping_of_one_line(text: str, column: int, message: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        parse_rule(text)
+    (mistake,) = caught.value.mistakes
+    assert mistake.message.startswith(message)
+    assert mistake.column == column

@@ -382,3 +382,17 @@ def test_any_file_is_a_scenario_or_a_told_mistake(text: str, within: bool) -> No
     except ScenarioError as error:
         assert error.mistakes
         assert all(mistake.line for mistake in error.mistakes)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("read:error={EIO: 3%}:limit=2", "read:error=EIO@3%:limit=2"),
+        ("read:error= { EIO:2 , EAGAIN: '1' } ", "read:error=EIO@2,EAGAIN@1"),
+        ("read:error={EIO: 3%, EAGAIN: 1%,}", "read:error=EIO@3%,EAGAIN@1%"),
+        ("openat:args={flags: O_CREAT, mode: 0600}:delay=1s", None),
+    ],
+)
+def test_a_mapping_in_one_line_is_that_of_a_scenario(text: str, same: str | None) -> None:
+    same = same or "openat:args.flags=O_CREAT:args.mode=0600:delay=1s"
+    assert parse_rule(text) == parse_rule(same)

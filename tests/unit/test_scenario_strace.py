@@ -258,3 +258,33 @@ def test_oddities_that_strace_accepts(text: str, same: str) -> None:
     )
     (plain,) = parse_rule(f"chdir:error=EPERM:{same}" if "when" in text else f"chdir:{same}")
     assert (rule.fault, rule.when) == (plain.fault, plain.when)
+
+
+def calls_of(text: str) -> list[frozenset[str]]:
+    return [rule.match.syscalls for rule in parse_rule(text)]
+
+
+@pytest.mark.skipif(native().name != "x86_64", reason="only x86_64 has a second table")
+def test_a_personality_limits_to_its_own_calls() -> None:
+    assert calls_of("inject=mmap2@32:error=EIO") == [{"mmap2"}]
+    assert calls_of("inject=7@32:error=EIO") == [{"waitpid"}]
+    assert calls_of("inject=/^waitp@32:error=EIO") == [{"waitpid"}]
+    assert calls_of("inject=?mmap2@64,?%no_such@32,chdir:error=EIO") == [{"chdir"}]
+    for text in ("mmap2@64", "999@32", "arch_prctl@99", "?openat@99", "@32", "%@32"):
+        refused(f"inject={text}:error=EIO")
+
+
+@pytest.mark.skipif(native().name != "x86_64", reason="only x86_64 has a second table")
+@pytest.mark.parametrize("text", ["openat@32", "?openat@32,read", "5@32", "%file@32", "all@32"])
+def test_a_limit_that_no_rule_can_keep_is_refused_with_the_reason(text: str) -> None:
+    (mistake,) = refused(f"inject={text}:error=EIO").mistakes
+    assert mistake.message.startswith("@32: a rule names a call for every architecture, and ")
+    assert mistake.message.endswith("of @32 alone")
+
+
+def test_the_rules_of_one_expression_are_a_family() -> None:
+    rules = parse_rules(
+        ["inject=%file:error=EIO:when=2", " inject=write:error=EIO", "read:delay=1s"]
+    )
+    assert {rule.family for rule in rules[:-2]} == {"inject=%file:error=EIO:when=2"}
+    assert [rule.family for rule in rules[-2:]] == ["inject=write:error=EIO", ""]

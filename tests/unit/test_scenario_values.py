@@ -96,7 +96,7 @@ def test_wrong_durations(text: str, message: str) -> None:
 
 @given(st.integers(0, 366 * 24 * 3600 * 10**9))
 def test_durations_are_read_back(nanoseconds: int) -> None:
-    assert values.duration(values.duration_text(nanoseconds)) == nanoseconds
+    assert values.duration(values.exact_duration_text(nanoseconds)) == nanoseconds
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,8 @@ def test_retval_refuses_what_programs_take_for_an_error() -> None:
         "say error: EIO",
     )
     assert values.retval("0x7fff") == 0x7FFF
-    assert values.retval("-5000") == -5000
+    assert values.retval("-5000") == values.retval("18446744073709546616") == 2**64 - 5000
+    assert values.retval_text(2**64 - 5000) == "-5000"
     for wrong in ("0x10000000000000000", "0xffffffffffffffff", "x"):
         with pytest.raises(Bad):
             values.retval(wrong)
@@ -367,3 +368,32 @@ def test_globs() -> None:
         notes = Mistakes()
         assert patterns.globs([Text(wrong)], notes) is None
         assert len(notes.found) == 1
+
+
+@pytest.mark.parametrize("text", ["50%", "10%", "0.5%", "33.3%", "99%", "0.0001%"])
+def test_a_fraction_is_written_as_people_write_it(text: str) -> None:
+    assert values.short_text(values.short(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (11476750, "11.5ms"),
+        (999999999, "1s"),
+        (1500000000, "1.5s"),
+        (200000000, "200ms"),
+        (90 * 10**9, "90s"),
+        (1234000000, "1.234s"),
+        (123456, "123us"),
+        (999, "999ns"),
+        (0, "0s"),
+    ],
+)
+def test_times_for_people_are_short(nanoseconds: int, text: str) -> None:
+    assert values.duration_text(nanoseconds) == text
+
+
+def test_times_that_are_read_back_are_exact() -> None:
+    assert values.exact_duration_text(11476750) == "11476750ns"
+    delay = values.delay("11476750ns..1.5s")
+    assert values.delay(values.delay_text(delay)) == delay

@@ -1,6 +1,8 @@
 """Scenario files as YAML: version 1.2, everything bounded, every fault of the text at its place."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -153,7 +155,9 @@ def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
 
 
 def test_an_endless_file_is_refused() -> None:
-    assert failure("/dev/zero").message.startswith("/dev/zero is no scenario: more than 1 MiB")
+    with open("/dev/zero", "rb") as zero:
+        message = failure(f"/dev/fd/{zero.fileno()}").message
+    assert message.endswith("is no scenario: more than 1 MiB, at most 1 MiB is read")
 
 
 @pytest.mark.parametrize(
@@ -189,3 +193,57 @@ def test_a_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + RULE.replace("\n", "\r\n").encode())
     assert load_scenario(str(path)).name == "s"
+
+
+def test_a_key_given_twice_hides_no_other_mistake() -> None:
+    assert sorted(
+        mistakes(
+            "nmae: x\n"
+            "rules:\n"
+            "- {name: a, syscalls: wirte, error: EIO, error: ENOSPACE}\n"
+            "- {syscalls: [!x read], errno: EIO}\n"
+            "rules:\n"
+            "- {syscalls: openat, eror: EIO}\n"
+        )
+    ) == [
+        (1, 1, "unknown key 'nmae'; did you mean 'name'?"),
+        (3, 23, "no system call 'wirte'; did you mean 'write'?"),
+        (3, 42, "'error' is given twice"),
+        (4, 15, "!x is a YAML tag here, which a scenario has no use for"),
+        (4, 25, "unknown key 'errno'; did you mean 'error'?"),
+        (5, 1, "'rules' is given twice"),
+        (6, 22, "unknown key 'eror'; did you mean 'error'?"),
+    ]
+
+
+def test_both_values_of_a_key_given_twice_are_checked() -> None:
+    assert mistakes("rules: [{syscalls: read, error: EIO, error: ENOSPACE}]") == [
+        (1, 38, "'error' is given twice"),
+        (1, 45, "error: no error 'ENOSPACE'; did you mean 'ENOSPC'?"),
+    ]
+
+
+def test_a_fifo_and_a_device_are_refused_without_being_opened(tmp_path: Path) -> None:
+    fifo = tmp_path / "s.yaml"
+    os.mkfifo(fifo)
+    for path, what in ((str(fifo), "a FIFO"), ("/dev/zero", "a device")):
+        with pytest.raises(InjectError) as caught:
+            load_scenario(path)
+        assert caught.value.message == f"{path} is {what}, not a scenario file"
+
+
+def test_a_pipe_that_is_open_already_is_read(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "injector", "check"]
+    piped = subprocess.run(
+        [*command, "/dev/stdin"], input=RULE, text=True, capture_output=True, timeout=60
+    )
+    assert (piped.returncode, piped.stderr) == (0, "")
+    # Two writes with a process started between them: the reader waits for the second.
+    shell = ["bash", "-c", '"$@" <(echo "name: x"; /bin/true; cat "$0")']
+    scenario = tmp_path / "s.yaml"
+    scenario.write_text(RULE)
+    substituted = subprocess.run(
+        [*shell, str(scenario), *command], text=True, capture_output=True, timeout=60
+    )
+    assert (substituted.returncode, substituted.stderr) == (0, "")
+    assert substituted.stdout.startswith("x\n")

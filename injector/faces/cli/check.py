@@ -6,27 +6,35 @@ Prints to stdout. Mistakes are raised as ScenarioError for the caller to show.
 from __future__ import annotations
 
 import json
+import textwrap
+from dataclasses import replace
 
 import click
 
 from injector.faces.cli.completion import scenarios
-from injector.rules.scenario.lint import explain, lint
+from injector.rules.scenario.explain import explain, explain_rule
+from injector.rules.scenario.lint import FEW, lint
 from injector.rules.scenario.load import load_scenario
 from injector.rules.scenario.oneline import parse_rules
 from injector.words.errors import InjectError
-from injector.words.model import Scenario, Warning
+from injector.words.model import Rule, Scenario, Warning
 
 
-def gather(spec: str | None, expressions: tuple[str, ...]) -> Scenario:
-    """Return the rules of a scenario file, then those of `-e`; InjectError if there are none."""
-    scenario = load_scenario(spec) if spec is not None else Scenario(())
-    more = parse_rules(expressions, [rule.name for rule in scenario.rules])
-    rules = (*scenario.rules, *more)
-    if not rules:
+def gather(
+    spec: str | None, expressions: tuple[str, ...], *, may_be_empty: bool = False
+) -> Scenario:
+    """Return the rules of a scenario file, then those of `-e`; InjectError if neither is given.
+
+    There may be none: strace's `inject=?name` is no mistake where no such call exists.
+    """
+    if spec is None and not expressions and not may_be_empty:
         raise InjectError(
             "there is nothing to inject: no scenario and no rule",
             help="give a scenario, or -e openat:error=EMFILE",
         )
+    scenario = load_scenario(spec) if spec is not None else Scenario(())
+    more = parse_rules(expressions, [rule.name for rule in scenario.rules])
+    rules = (*scenario.rules, *more)
     return Scenario(
         rules, scenario.name, scenario.about, scenario.seed, scenario.source, scenario.text
     )
@@ -55,9 +63,15 @@ def check(scenario: str | None, expressions: tuple[str, ...]) -> None:
     checked = gather(scenario, expressions)
     if checked.name or checked.about:
         click.echo(": ".join(filter(None, (checked.name, checked.about))))
+    told: set[str] = set()
     for rule, sentence in zip(checked.rules, explain(checked), strict=True):
-        click.echo(f"  {sentence}")
-        click.echo(f"    -e {_shell(rule.text)}")
+        kin = [one for one in checked.rules if rule.family and one.family == rule.family]
+        if len(kin) <= FEW:
+            click.echo(f"  {sentence}")
+            click.echo(f"    -e {_shell(rule.text)}")
+        elif rule.family not in told:
+            told.add(rule.family)
+            _family(kin)
     warnings = lint(checked)
     for warning in warnings:
         click.echo(f"warning: {_place(checked, warning)}{warning.message}")
@@ -82,6 +96,15 @@ def _place(scenario: Scenario, warning: Warning) -> str:
     if scenario.source and warning.line > 1:
         return f"{scenario.source}:{warning.line}:{warning.column}: {warning.rule}: "
     return f"{warning.rule}: "
+
+
+def _family(rules: list[Rule]) -> None:
+    """Print the rules that one expression made as one, with all their calls."""
+    first = rules[0]
+    each = explain_rule(replace(first, match=replace(first.match, syscalls_text="all")))
+    click.echo(f"  {first.family}: {len(rules)} rules, one for each call: {each}")
+    calls = " ".join(rule.match.syscalls_text for rule in rules)
+    click.echo(textwrap.fill(calls, 96, initial_indent="    ", subsequent_indent="    "))
 
 
 def _shell(text: str) -> str:

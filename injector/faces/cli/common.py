@@ -66,7 +66,9 @@ def settle_seed(given: int | None, scenario: Scenario) -> tuple[int, str]:
     return random.SystemRandom().randrange(2**32), "generated"
 
 
-def header(command: list[str], scenario: Scenario, seed: int, engine: str) -> Header:
+def header(
+    command: list[str], scenario: Scenario, seed: int, engine: str, pids: tuple[int, ...] = ()
+) -> Header:
     """Return the journal's first line."""
     from importlib.metadata import version
 
@@ -79,6 +81,7 @@ def header(command: list[str], scenario: Scenario, seed: int, engine: str) -> He
         os.uname().release,
         datetime.now(UTC).isoformat(timespec="milliseconds"),
         cwd(os.getpid()),
+        pids,
     )
 
 

@@ -17,6 +17,7 @@ from injector.words.errors import InjectError, ScenarioError
 
 COMMANDS = {
     "run": ("injector.faces.cli.run:run", "Start a program and inject into it"),
+    "attach": ("injector.faces.cli.attach:attach", "Inject into a program that runs already"),
     "check": ("injector.faces.cli.check:check", "Check a scenario and say what it does"),
     "list": ("injector.faces.cli.lists:list_", "List scenarios, syscalls, errnos, groups"),
     "doctor": ("injector.faces.cli.doctor:doctor", "Say what this machine allows"),

@@ -9,7 +9,7 @@ import contextlib
 import os
 
 from injector.rules.decide import Totals
-from injector.rules.scenario.values import probability_text
+from injector.rules.scenario.values import duration_text, probability_text
 from injector.session.session import Ended
 from injector.words.events import Control, Event, Injection, TaskStart
 from injector.words.model import Rule
@@ -76,6 +76,28 @@ def ended_line(command: str, ended: Ended) -> str:
         how = f"exited with status {ended.exit}"
     late = " after its time was up" if ended.timed_out else ""
     return f"inject: {command} {how}{late}, {ended.seconds:.2f} s"
+
+
+def attached_line(
+    pids: list[int], names: list[str], threads: list[int], duration: int | None
+) -> str:
+    """Return whom we have attached to, and how it ends."""
+    whom = ", ".join(
+        f"{name} ({pid}, {count} thread{'s' * (count != 1)})"
+        for pid, name, count in zip(pids, names, threads, strict=True)
+    )
+    until = f"for {duration_text(duration)}" if duration else "Ctrl-C lets it go"
+    return f"inject: attached to {whom}; {until}"
+
+
+def left_line(pids: list[int], names: list[str], ended: Ended) -> str:
+    """Return how a session that was attached ended."""
+    whom = ", ".join(f"{name} ({pid})" for pid, name in zip(pids, names, strict=True))
+    if ended.detached:
+        return f"inject: let go of {whom} after {ended.seconds:.2f} s; it runs on"
+    how = f"was killed by {signal_name(ended.signal)}" if ended.signal else "ended"
+    how = f"exited with status {ended.exit}" if ended.exit is not None else how
+    return f"inject: {whom} {how}, {ended.seconds:.2f} s"
 
 
 def nearest_miss(totals: Totals) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from injector.words.errors import InjectError, ScenarioError
+from injector.words.errors import InjectError, Mistake, ScenarioError
 from injector.words.model import Rule, Scenario
 
 from .build import build_rule
@@ -29,20 +29,26 @@ def build_scenario(text: str, source: str, default_name: str) -> Scenario:
     """
     if len(text) > MAX_BYTES:
         raise InjectError(f"{source} is no scenario: more than 1 MiB")
-    root = parse(text, source)
-    notes = Mistakes()
+    torn: list[Mistake] = []
+    root = parse(text, source, torn)
+    notes = Mistakes(torn)
     if root is None or (root.kind == "scalar" and root.value is None):
         notes.add(Text("", 1, 1), "the scenario is empty", _EXAMPLE)
         raise ScenarioError(source, tuple(notes.found))
-    refused = _shape(root, notes)
+    rules, refused = _meaning(root, notes)
+    if torn:
+        # Both values of a key given twice are looked at, so that all is told at once.
+        other = Mistakes()
+        if (again := parse(text, source, [], last=True)) is not None:
+            _meaning(again, other)
+        notes.found.extend(one for one in other.found if one not in notes.found)
+    if notes.found:
+        raise ScenarioError(source, tuple(notes.found))
     top = {key.text: value for key, value in root.pairs}
-    rules = _rules(top["rules"], refused, notes) if "rules" in top else ()
     name, about, seed = (
         None if (key,) in refused or key not in top else top[key]
         for key in ("name", "about", "seed")
     )
-    if notes.found:
-        raise ScenarioError(source, tuple(notes.found))
     return Scenario(
         rules=rules,
         name=name.text if name else default_name,
@@ -51,6 +57,13 @@ def build_scenario(text: str, source: str, default_name: str) -> Scenario:
         source=source,
         text=text,
     )
+
+
+def _meaning(root: Node, notes: Mistakes) -> tuple[tuple[Rule, ...], set[tuple[str | int, ...]]]:
+    """Return the rules of a tree and what of its shape is refused; all mistakes are noted."""
+    refused = _shape(root, notes)
+    rules = next((value for key, value in root.pairs if key.text == "rules"), None)
+    return (_rules(rules, refused, notes) if rules else ()), refused
 
 
 def _shape(root: Node, notes: Mistakes) -> set[tuple[str | int, ...]]:

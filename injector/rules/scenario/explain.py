@@ -21,7 +21,7 @@ from injector.words.model import (
 from injector.words.syscalls import errno_message, signal_name
 
 from .sets import EVERYTHING, OMITTED
-from .values import duration_text
+from .values import duration_text, retval_text
 
 
 def explain(scenario: Scenario) -> list[str]:
@@ -170,7 +170,7 @@ def _outcome(outcome: Outcome, made: bool) -> str:
                 ways.append(f"{name} ({share}{message})" if message else f"error {name}")
             return ("is made, then fails with " if made else "fails with ") + _join(ways, "or")
         case Return(value):
-            return f"reports {value} without being made"
+            return f"reports {retval_text(value)} without being made"
         case Short(size, None):
             return f"transfers at most {size} byte{'s' * (size != 1)}"
         case Short(_, fraction):

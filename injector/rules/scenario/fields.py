@@ -137,9 +137,13 @@ def closest(word: str, words: Iterable[str]) -> str:
 
     candidates = list(words)
     lower = {candidate.lower(): candidate for candidate in reversed(candidates)}
-    found = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
+    # Two letters exchanged are one slip of the fingers, but two differences to difflib.
+    low = word.lower()
+    swapped = (low[:i] + low[i + 1] + low[i] + low[i + 2 :] for i in range(len(low) - 1))
+    found = [one for one in swapped if one in lower][:1]
+    found = found or difflib.get_close_matches(low, lower, n=1, cutoff=0.6)
     if not found and len(word) >= 3:
-        found = sorted((low for low in lower if low.startswith(word.lower())), key=len)[:1]
+        found = sorted((one for one in lower if one.startswith(low)), key=len)[:1]
     return f"; did you mean '{lower[found[0]]}'?" if found else ""
 
 

@@ -129,8 +129,9 @@ RULE: dict[str, Key] = {
     "process": Key(
         _GLOBS,
         "Process",
-        "Globs for the name, executable or command line of the process.",
-        ["postgres*"],
+        "Globs for the name, executable or command line of the process. In a command line `*` "
+        "matches any character.",
+        ["postgres*", "python* *app.py*"],
         _scalars,
     ),
     "thread": Key(

@@ -6,11 +6,14 @@ Each check looks at one rule, or at one rule and those before it, and gives warn
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
+from injector.rules.globs import unclosed
 from injector.words.model import (
     EVERY,
     Corrupt,
     Fail,
+    Globs,
     Match,
     Return,
     Rule,
@@ -25,6 +28,7 @@ from injector.words.syscalls import (
     RISKY,
     VDSO,
     Kind,
+    errno_name,
     errno_number,
     errnos_of,
     native,
@@ -32,11 +36,12 @@ from injector.words.syscalls import (
     signature,
 )
 
+from . import strace
 from .build import CORRUPTIBLE, TRANSFERS
 from .explain import explain
 from .fields import Mistakes, Text
 from .sets import OMITTED, choose
-from .values import MAX_ERRNO, duration_text
+from .values import MAX_ERRNO, duration_text, retval_text
 
 __all__ = ["explain", "lint"]
 
@@ -66,6 +71,8 @@ _TWINS = (
     ("inotify_init", "inotify_init1"),
     ("epoll_create", "epoll_create1"),
 )
+FEW = 4
+"""So many rules of one family are told one by one."""
 _RETRIED = ("EINTR", "EAGAIN")
 _DESCRIPTORS = GROUPS["open"] | GROUPS["accept"] | {"socket", "dup", "epoll_create1", "eventfd2"}
 _FD = (Kind.FD, Kind.DIRFD)
@@ -74,11 +81,12 @@ _PATH = (Kind.PATH, *_FD)
 
 def lint(scenario: Scenario) -> tuple[Warning, ...]:
     """Return the warnings of a scenario, in the order of its rules."""
+    if not scenario.rules:
+        return (Warning("no system call is meant, so nothing is injected", "-e"),)
     found: list[Warning] = []
     everyone = frozenset().union(*(rule.match.syscalls for rule in scenario.rules))
-    for position, rule in enumerate(scenario.rules):
+    for position, rule, named in _units(scenario.rules):
         here = _here(rule.match.syscalls)
-        named = frozenset(_named(rule.match))
         for check in _CHECKS:
             found.extend(_warn(rule, message) for message in check(rule, here, named))
         found.extend(_warn(rule, m, hint=True) for m in _twins(named, everyone))
@@ -88,8 +96,31 @@ def lint(scenario: Scenario) -> tuple[Warning, ...]:
     return tuple(found)
 
 
+def _units(rules: tuple[Rule, ...]) -> Iterator[tuple[int, Rule, frozenset[str]]]:
+    """Yield what is looked at by itself: position, rule, and the calls it names one by one.
+
+    The rules of one large family are one, or a class of calls would be hundreds of warnings.
+    """
+    done: set[str] = set()
+    for position, rule in enumerate(rules):
+        if rule.family in done:
+            continue
+        kin = [one for one in rules if rule.family and one.family == rule.family]
+        if len(kin) <= FEW:
+            yield position, rule, frozenset(_named(rule.match))
+            continue
+        done.add(rule.family)
+        calls = frozenset().union(*(one.match.syscalls for one in kin))
+        match = replace(rule.match, syscalls=calls)
+        yield position, replace(rule, name=rule.family, match=match), strace.named(rule.family)
+
+
 def _warn(rule: Rule, message: str, *, hint: bool = False) -> Warning:
     line, column = rule.place
+    # strace's rules are named as their calls, so that a call would be named twice.
+    message = message.removeprefix(f"{rule.name}: ")
+    if rule.family:
+        message = message.removeprefix(f"{rule.name} ")
     return Warning(message, rule.name, line, column, hint)
 
 
@@ -189,9 +220,10 @@ def _successes(rule: Rule, here: tuple[str, ...], named: frozenset[str]) -> Iter
     outcome = rule.fault.outcome
     if not isinstance(outcome, Return):
         return
-    signed = outcome.value - 2**64 if outcome.value >= 2**63 else outcome.value
+    signed = int(retval_text(outcome.value))
     if -MAX_ERRNO <= signed < 0:
-        yield f"retval {outcome.value} is error {-signed} to the program; say `error`"
+        name = errno_name(-signed)
+        yield f"retval {signed} is error {name} to the program; say error={name}"
         return
     calls = set(here)
     if found := calls & _DESCRIPTORS:
@@ -225,6 +257,38 @@ def _never(rule: Rule, here: tuple[str, ...], named: frozenset[str]) -> Iterator
         without = [c for c in here if c in named and not _takes(c, argument.parameter)]
         if without:
             yield f"args: {_list(without)} has no parameter {argument.parameter}: never matches"
+
+
+def _globs(rule: Rule, here: tuple[str, ...], named: frozenset[str]) -> Iterator[str]:
+    match = rule.match
+    units = [one.unix for one in match.address if one.unix is not None]
+    lists = (
+        ("path", match.path),
+        ("process", match.process),
+        ("thread", match.thread),
+        ("caller", match.caller),
+        ("address", Globs(tuple(units))),
+    )
+    for key, globs in lists:
+        for pattern in (*globs.include, *globs.exclude) if globs else ():
+            if unclosed(pattern):
+                yield f"{key}: the [ in {pattern} is not closed, so it stands for itself"
+    for pattern in (*match.path.include, *match.path.exclude) if match.path else ():
+        if why := _no_path(pattern):
+            yield f"path: {pattern} never matches: {why}"
+
+
+def _no_path(pattern: str) -> str:
+    """Return why no path of a call can match, "" if one can."""
+    parts = pattern.split("/")
+    if ".." in parts or "." in parts:
+        return "paths are compared without . and .."
+    if len(parts) > 1 and pattern[:1] not in "/*?[":
+        return f"paths are absolute; say **/{pattern}"
+    if "" in parts[1:] and pattern != "/":
+        what = "a / at the end" if parts[-1] == "" else "//"
+        return f"no path has {what}" + (f"; say {pattern}**" if parts[-1] == "" else "")
+    return ""
 
 
 def _has(call: str, *kinds: Kind) -> bool:
@@ -320,6 +384,7 @@ _CHECKS = (
     _endless,
     _successes,
     _never,
+    _globs,
     _elsewhere,
     _closing,
     _transfers,

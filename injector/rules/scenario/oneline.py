@@ -4,9 +4,10 @@
 
 SYSCALLS is a comma list as in a scenario; empty or `*` where `error` is given. The keys are the
 scenario's; lists are separated by commas, tests of arguments are `args.flags=O_CREAT`, and errors
-with weights `error=ENOSPC@9,EDQUOT@1`. A value, or an item of a list, that contains `:` or `,` is
-quoted: `"…"` with \\" \\\\ \\n \\t \\r, or `'…'` as it stands. `inject=…` and `fault=…` are
-strace's own grammar, strace(1) "Tampering". Pure: no files, no printing, no YAML, no pydantic.
+with weights `error=ENOSPC@9,EDQUOT@1`; `{ENOSPC: 9, EDQUOT: 1}` is read as well. A value, or an
+item of a list, that contains `:` or `,` is quoted: `"…"` with \\" \\\\ \\n \\t \\r, or `'…'` as it
+stands. `inject=…` and `fault=…` are strace's own grammar, strace(1) "Tampering". Pure: no files,
+no printing, no YAML, no pydantic.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from .sets import end_of_set
 _UNESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
 _ITEM = re.compile(r'\s*(?:"((?:\\.|[^"\\])*)"|\'([^\']*)\')\s*', re.DOTALL)
 _RAW = re.compile(r"[^:,]*")
+_OPENING = re.compile(r"\s*\{")
+_ENTRY = re.compile(r"\s*([^:,]+)(?::\s*([^,]*))?(?:,|$)|\s*,")
 _KEY = re.compile(r"\s*([^=:\s]*)\s*=")
 
 
@@ -150,6 +153,8 @@ def _read_key(text: str, position: int, raw: RawRule, notes: Mistakes) -> int:
         raw.spoiled.add(part.strip())
         return len(text) + 1 if end < 0 else end + 1
     key = _at(text, match.start(1), match[1])
+    if key.text in ("error", "args") and _OPENING.match(text, match.end()):
+        return _read_table(text, match.end(), key, raw, notes)
     before = len(notes.found)
     items, position = _read_items(text, match.end(), key.text, notes)
     if len(notes.found) > before:
@@ -173,6 +178,41 @@ def _read_key(text: str, position: int, raw: RawRule, notes: Mistakes) -> int:
     else:
         raw.fields[key.text] = Field(key, items)
     return position
+
+
+def _read_table(text: str, position: int, key: Text, raw: RawRule, notes: Mistakes) -> int:
+    """Read `{EIO: 3%}` as a scenario file has it; return where the next key begins."""
+    begin = text.index("{", position) + 1
+    end = text.find("}", begin)
+    if end < 0:
+        notes.add(_at(text, begin - 1, ""), "the { is not closed", "like error={EIO: 3%}")
+        raw.spoiled.add(key.text)
+        return len(text) + 1
+    before = len(notes.found)
+    if key.text in raw.fields:
+        notes.add(key, f"'{key.text}' is given twice")
+    table: list[tuple[Text, list[Text]]] = []
+    for entry in _ENTRY.finditer(text, begin, end):
+        name = _at(text, max(entry.start(1), entry.start()), (entry[1] or "").rstrip())
+        if entry[2] is None or not name.text:
+            help = "like {ENOSPC: 9, EDQUOT: 1}" if key.text == "error" else "like {flags: O_CREAT}"
+            notes.add(name, f"{key.text}: '{entry[0].strip()}' is no NAME: VALUE", help)
+        elif key.text == "args" and any(one.text == name.text for one, _ in table):
+            notes.add(name, f"'{name.text}' is given twice")
+        else:
+            value = entry[2].rstrip()
+            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+            at = _at(text, entry.start(2), value[1:-1] if quoted else value, int(quoted))
+            table.append((name, [at]))
+    after = _skip(text, end + 1)
+    if text[end + 1 : after].strip() or text[after : after + 1] == ",":
+        notes.add(_at(text, end + 1, ""), "text after the closing }")
+        after = text.find(":", after) if ":" in text[after:] else len(text)
+    if len(notes.found) > before:
+        raw.spoiled.add(key.text)
+    else:
+        raw.fields[key.text] = Field(key, [], table)
+    return after + 1
 
 
 def _read_items(text: str, position: int, key: str, notes: Mistakes) -> tuple[list[Text], int]:

@@ -2,7 +2,8 @@
 
 strace counts per syscall and per task, so an expression over several syscalls becomes one rule
 for each, named as the syscall. What strace refuses is refused; what it accepts is accepted, but
-for limits to a personality other than @64 and for errors that no program can see. Pure.
+for limits to @32 of calls that 64-bit programs make too, and to @x32, and for errors that no
+program can see. Pure.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from injector.words.model import Delay, Fail, Fault, Match, Return, Rule, Substitute, When
-from injector.words.syscalls import NEVER, Arch, group, native
+from injector.words.syscalls import NEVER, Arch, compat, group, native
 
 from . import errnos, values
 from .build import substitute
@@ -37,6 +38,13 @@ def is_expression(text: str) -> bool:
 def renamed(rule: Rule, name: str) -> Rule:
     """Return the rule under another name."""
     return replace(rule, name=name, text=rule_text(replace(rule, name=name)))
+
+
+def named(family: str) -> frozenset[str]:
+    """Return the calls that an expression names one by one, not by a class or a regex."""
+    calls = family.partition("=")[2].partition(":")[0]
+    words = {word.lstrip("?").partition("@")[0] for word in calls.split(",")}
+    return frozenset() if calls.startswith("!") else frozenset(words & EVERYTHING)
 
 
 def parse(text: str, notes: Mistakes) -> tuple[Rule, ...]:
@@ -73,7 +81,8 @@ def parse(text: str, notes: Mistakes) -> tuple[Rule, ...]:
         return ()
     fault = _fault(given)
     when: When = given.get("when", When())
-    rules = (Rule(name, Match(variants(name), name), fault, when) for name in calls)
+    family = " ".join(text.split())
+    rules = (Rule(name, Match(variants(name), name), fault, when, family=family) for name in calls)
     return tuple(renamed(rule, rule.name) for rule in rules)
 
 
@@ -187,19 +196,31 @@ def _calls(item: Text, notes: Mistakes) -> list[str]:
 def _members(text: str, arch: Arch) -> frozenset[str]:
     part = text.lstrip("?")
     name, at, personality = part.rpartition("@")
+    only = arch
     if at:
-        if personality != "64":
-            raise Bad(
-                f"inject cannot limit a rule to @{personality}",
-                "name the call without it: it is meant on every architecture",
-            )
-        part = name
+        tables = {str(one.bits): one for one in (arch, *compat(arch))}
+        if personality not in tables:
+            known = " ".join(f"@{one}" for one in tables)
+            raise Bad(f"no calls of @{personality} are known here", f"known: {known}")
+        part, only = name, tables[personality]
     try:
-        return _member(part, arch)
+        members = _member(part, only)
+        if at and not members & only.numbers.keys():
+            raise Bad(f"no system call '{part}' of @{personality}")
     except Bad:
         if text.startswith("?"):  # strace(1): no error if nothing matches
             return frozenset()
         raise
+    # A rule names calls and not architectures, so only calls that no other has can be told apart.
+    # @64 on the machine's own calls is taken for them: hardly a program makes others.
+    if only is not arch and (both := sorted(members & arch.numbers.keys())):
+        shown = ", ".join(both[:3]) + (" …" if len(both) > 3 else "")
+        raise Bad(
+            f"@{personality}: a rule names a call for every architecture, and {shown} is not of "
+            f"@{personality} alone",
+            f"say it without @{personality} to hit the calls of 64-bit programs too",
+        )
+    return members & only.numbers.keys() if at else members
 
 
 def _member(part: str, arch: Arch) -> frozenset[str]:

@@ -22,9 +22,10 @@ from injector.words.model import (
 
 from .values import (
     delay_text,
-    duration_text,
+    exact_duration_text,
     number_text,
     probability_text,
+    retval_text,
     short_text,
     signal_text,
 )
@@ -70,9 +71,9 @@ def _parts(rule: Rule) -> Iterable[tuple[str, str]]:
     if rule.per != "task":
         yield "per", rule.per
     if rule.after is not None:
-        yield "after", duration_text(rule.after)
+        yield "after", exact_duration_text(rule.after)
     if rule.until is not None:
-        yield "until", duration_text(rule.until)
+        yield "until", exact_duration_text(rule.until)
     if match.startup:
         yield "during", "startup"
     yield from _effects(rule)
@@ -115,7 +116,7 @@ def outcome_text(outcome: Outcome) -> tuple[str, str]:
                 return "error", ",".join(name for name, _ in errnos)
             return "error", ",".join(f"{name}@{number_text(weight)}" for name, weight in errnos)
         case Return(value):
-            return "retval", str(value)
+            return "retval", retval_text(value)
         case Short():
             return "short", short_text(outcome)
         case Corrupt(how):

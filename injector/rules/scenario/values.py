@@ -107,7 +107,17 @@ def _nanoseconds(text: str, value: Fraction) -> int:
 
 
 def duration_text(nanoseconds: int) -> str:
-    """Return a time in the greatest unit that needs no fraction."""
+    """Return a time for people: 1.5s, 200ms; three digits of one that has more than five."""
+    if nanoseconds and len(str(nanoseconds).rstrip("0")) > 5:
+        nanoseconds = round(nanoseconds, 3 - len(str(nanoseconds)))
+    if not nanoseconds:
+        return "0s"
+    unit = next(unit for unit in ("s", "ms", "us", "ns") if nanoseconds >= UNITS[unit])
+    return f"{(Decimal(nanoseconds) / UNITS[unit]).normalize():f}{unit}"
+
+
+def exact_duration_text(nanoseconds: int) -> str:
+    """Return a time as `duration()` reads it, in the greatest unit that needs no fraction."""
     if not nanoseconds:
         return "0s"
     unit = next(unit for unit in ("s", "ms", "us", "ns") if nanoseconds % UNITS[unit] == 0)
@@ -142,7 +152,7 @@ def delay(text: str) -> Delay:
 
 def delay_text(value: Delay) -> str:
     """Return a delay as `delay()` reads it."""
-    low, high = duration_text(value.low), duration_text(value.high)
+    low, high = exact_duration_text(value.low), exact_duration_text(value.high)
     shapes = {"fixed": low, "uniform": f"{low}..{high}", "normal": f"normal {low} {high}"}
     return shapes.get(value.shape, f"exponential {low}")
 
@@ -200,7 +210,12 @@ def retval(text: str) -> int:
     if -MAX_ERRNO <= signed < 0:
         # linux/err.h, IS_ERR_VALUE: the C library turns these into -1 and errno.
         raise Bad(f"{text} is a failure to the program", f"say error: {errno_name(-signed)}")
-    return value
+    return value % 2**64
+
+
+def retval_text(value: int) -> str:
+    """Return a value as `retval()` reads it, signed as programs take it."""
+    return str(value - 2**64 if value >= 2**63 else value)
 
 
 def strace_retval(text: str) -> int:
@@ -233,7 +248,9 @@ def short_text(value: Short) -> str:
     if value.fraction is None:
         return str(value.bytes)
     exact = Decimal(value.fraction) * 100
-    percents = (f"{exact.normalize():.{digits}g}" for digits in (6, 17, 25))
+    rounded = (Decimal(f"{exact:.{digits}g}").normalize() for digits in (6, 17, 25))
+    # As people write it, 50 and not 5E+1, unless it is too long to be read back.
+    percents = (shown for one in rounded for shown in (f"{one:f}", str(one)) if len(shown) <= 40)
     return next(f"{one}%" for one in percents if float(number(one) / 100) == value.fraction)
 
 

@@ -34,6 +34,7 @@ _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
+_OPEN_ALREADY = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/self/fd/\d+", re.ASCII)
 _QUOTE = "quote it: values cannot begin with % ! & * @ ` > | { [ unquoted"
 
 
@@ -69,10 +70,11 @@ class Node:
 def read_text(path: str) -> str:
     """Return the text of a scenario file; InjectError says why if it cannot be one."""
     try:
-        with open(path, "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if stat.S_ISDIR(mode):
-                raise IsADirectoryError
+        _refuse(path, os.stat(path).st_mode)
+        # Not to block where a FIFO came into its place since.
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            _refuse(path, os.fstat(file.fileno()).st_mode)
+            os.set_blocking(file.fileno(), True)
             raw = file.read(MAX_BYTES + 1)
             size = os.fstat(file.fileno()).st_size
     except IsADirectoryError:
@@ -104,16 +106,41 @@ def read_text(path: str) -> str:
         ) from None
 
 
-def parse(text: str, source: str) -> Node | None:
-    """Return the tree of a YAML text, None for an empty one; ScenarioError with all mistakes."""
-    composer = _Composer(source)
+def _refuse(path: str, mode: int) -> None:
+    """Raise for what is neither a regular file nor something the caller has open already.
+
+    Opening a FIFO or a device may block for ever, or do something.
+    """
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError
+    if stat.S_ISREG(mode) or _OPEN_ALREADY.fullmatch(path):
+        return
+    kinds = ((stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"))
+    what = next((name for test, name in kinds if test(mode)), "a device")
+    raise InjectError(
+        f"{path} is {what}, not a scenario file",
+        help="a scenario is a regular file; /dev/stdin and <(command) are read too",
+    )
+
+
+def parse(
+    text: str, source: str, notes: list[Mistake] | None = None, *, last: bool = False
+) -> Node | None:
+    """Return the tree of a YAML text, None for an empty one; ScenarioError with all mistakes.
+
+    With `notes` given, mistakes that leave a tree are added there instead of raised. Of a key
+    given twice the first value is in the tree, with `last` the last.
+    """
+    composer = _Composer(source, last)
     try:
         root = composer.compose(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
         raise ScenarioError(source, (_syntax(text, error),)) from None
     except yaml.reader.ReaderError as error:
         raise ScenarioError(source, (_character(text, error),)) from None
-    if composer.mistakes:
+    if notes is not None:
+        notes.extend(composer.mistakes)
+    elif composer.mistakes:
         raise ScenarioError(source, tuple(composer.mistakes))
     return root
 
@@ -146,8 +173,9 @@ def _character(text: str, error: yaml.reader.ReaderError) -> Mistake:
 class _Composer:
     """Makes a tree of events without recursion, so that depth cannot break anything."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, last: bool) -> None:
         self.source = source
+        self.last = last
         self.mistakes: list[Mistake] = []
         self.anchors: dict[str, Node] = {}
         self.open: list[tuple[Node, list[Node]]] = []
@@ -199,6 +227,8 @@ class _Composer:
         elif not tag.startswith(_TAG):
             help = f'quote it: "{tag}{event.value}"' if tag.startswith("!") else "drop the tag"
             self.note(node, f"{tag} is a YAML tag here, which a scenario has no use for", help)
+            # `!close` is meant as it stands; without a value it would be a second mistake.
+            node.value = node.text = event.value or tag
         else:
             node.value = self.tagged(node, tag.removeprefix(_TAG))
         return node
@@ -258,6 +288,9 @@ class _Composer:
             elif key.text in seen:
                 first = seen[key.text]
                 self.note(key, f"'{key.text}' is given twice", f"first in line {first.line}")
+                if self.last:
+                    node.pairs = [pair for pair in node.pairs if pair[0].text != key.text]
+                    node.pairs.append((key, value))
             else:
                 seen[key.text] = key
                 node.pairs.append((key, value))
