@@ -474,7 +474,7 @@ def test_only_what_was_ordered_goes_wrong(program: Program, tmp_path: Path) -> N
         assert one["tid"] in known
     slow = [one for one in run.injections if one["rule"] == "slow"]
     assert slow
-    fired = {rule["name"]: rule["fired"] for rule in run.events[-1]["rules"]}
+    fired = {rule["rule"]: rule["fired"] for rule in run.events[-1]["rules"]}
     assert fired == {"ordered": len(ordered), "slow": len(slow)}
     assert program.server.process.poll() is None
 
