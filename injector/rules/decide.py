@@ -59,6 +59,7 @@ class State:
         "index",
         "lanes",
         "misses",
+        "preempted",
         "probability",
         "rule",
         "shielded",
@@ -78,6 +79,7 @@ class State:
         self.folded = [0, 0, 0, 0]  # seen, matched, due, fired of tasks that are gone
         self.misses: dict[str, int] = {}
         self.examples: dict[str, str] = {}
+        self.preempted: dict[str, int] = {}
         self.always = False
         self.update()
 
@@ -93,6 +95,10 @@ class State:
         except KeyError:
             self.misses[key] = 1
             self.examples[key] = example(key, call)
+
+    def lost_to(self, name: str) -> None:
+        """Count a due call that the rule of this name, earlier in the file, had fired on."""
+        self.preempted[name] = self.preempted.get(name, 0) + 1
 
 
 class Lane:
@@ -114,10 +120,12 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a rule saw over the whole run; `expected` is due times probability.
+    """What a rule saw over the whole run.
 
-    `misses` counts by the scenario's key what turned calls away, `examples` has what
-    the first of them was instead: "" if it could not be read.
+    `preempted` counts, by the name of an earlier rule, the due calls which that one fired
+    on first; `expected` is the probability times the due calls that were left. `misses`
+    counts by the scenario's key what turned calls away, `examples` has what the first of
+    them was instead: "" if it could not be read.
     """
 
     rule: Rule
@@ -128,6 +136,7 @@ class Totals:
     expected: float
     misses: dict[str, int]
     examples: dict[str, str]
+    preempted: dict[str, int]
 
 
 def coin(seed: int, rule: str, scope: str) -> Callable[[], float]:
@@ -203,6 +212,10 @@ class RulesDecider:
                         if order is None:
                             lane.fired += 1
                             order = self._order(lane)
+                        else:
+                            state.lost_to(order.rule.name)
+                    elif order is not None:
+                        state.lost_to(order.rule.name)
         return order
 
     def _due(self, state: State, lane: Lane, call: Call) -> bool:
@@ -274,14 +287,15 @@ class RulesDecider:
             for lane in state.lanes.values():
                 lane.add_to(counts)
             seen, matched, due, fired = counts
-            expected = due * state.probability
+            left = due - sum(state.preempted.values())
             yield Totals(
                 state.rule,
                 seen,
                 matched,
                 due,
                 fired,
-                expected,
+                left * state.probability,
                 dict(state.misses),
                 dict(state.examples),
+                dict(state.preempted),
             )

@@ -111,3 +111,26 @@ def test_no_command(tmp_path: Path) -> None:
         status, out, err = finish([*INJECT, *words])
         assert (status, out) == (125, ""), words
         assert err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["run", "--loud"], ""),
+        (["run", "--jurnal", "j"], "--journal"),
+        (["run", "--require"], "--require-fired"),
+        (["run", "-x"], ""),
+        (["list", "syscalls", "--jsn"], "--json"),
+        (["doctor", "--quiet"], ""),
+        (["--versoin"], "--version"),
+    ],
+)
+def test_an_unknown_option_is_named_with_what_is_written_alike(
+    words: list[str], meant: str
+) -> None:
+    status, out, err = finish([*INJECT, *words])
+    assert (status, out) == (125, "")
+    option = next(word for word in words if word.startswith("-"))
+    path = " ".join(["inject", *words[: words.index(option)]])
+    hint = f"did you mean {meant}? " if meant else ""
+    assert err == f"inject: {path} has no option {option}\n  {hint}{path} --help lists them\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from .conftest import Victim
 from .harness import INJECT, finish, inject
+from .servers import wait_until
 
 DENIED = "openat:path=/etc/hostname:error=EACCES"
 
@@ -109,6 +111,28 @@ def test_faults_are_lines_on_a_terminal() -> None:
         rb"-1 EACCES \(Permission denied\) \(INJECTED: rule-1\)\r\n"
     )
     assert re.search(wanted, text), text
+
+
+def test_a_frozen_process_is_named_with_what_lets_it_go_on() -> None:
+    words = [*INJECT, "run", "-e", "write:fd=1:freeze=true", "--", "seq", "3"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        try:
+            said = b""
+            while b"frozen" not in said:
+                line = process.stderr.readline()
+                assert line, said
+                said += line
+            pid = int(re.findall(rb"kill -CONT (\d+)", said)[-1])
+            wanted = f"inject: seq ({pid}) is frozen at write: gdb -p {pid} looks into it, "
+            assert wanted.encode() in said
+            stat = Path(f"/proc/{pid}/stat")
+            wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "stopped")
+            os.kill(pid, signal.SIGCONT)
+            out, _ = process.communicate(timeout=30)
+            assert (process.returncode, out) == (0, b"1\n2\n3\n")
+        finally:
+            process.kill()
 
 
 def test_watched_calls_are_seen_without_a_fault() -> None:

@@ -201,3 +201,19 @@ def test_a_process_is_known_by_its_command_line(process: str, wanted: bool) -> N
     call = FakeCall("write", FakeTask(), names=names)
     rules = decider(f"write:process={process}:error=EIO")
     assert (rules.decide(call) is not None) is wanted
+
+
+def test_what_an_earlier_rule_took_is_counted_and_not_expected() -> None:
+    decides = decider(
+        "write:error=EIO:when=2..5:name=first",
+        "write:error=ENOSPC:probability=50%:name=second",
+        "write:error=EDQUOT:name=third",
+    )
+    orders = run(decides, 20, FakeTask())
+    took = [order.rule.name for order in orders if order]
+    first, second, third = decides.totals()
+    assert (first.preempted, first.expected) == ({}, 4)
+    assert (second.due, second.preempted, second.expected) == (20, {"first": 4}, 8)
+    taken = {"first": 4, "second": took.count("second")}
+    assert (third.due, third.preempted) == (20, taken)
+    assert third.expected == third.fired == took.count("third") == 20 - sum(taken.values())

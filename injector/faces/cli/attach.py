@@ -18,11 +18,10 @@ from injector.faces.cli.common import (
     settle_seed,
     shared_options,
     time_span,
-    unfired,
     watched_calls,
 )
 from injector.faces.cli.completion import scenarios
-from injector.faces.cli.printer import Printer, attached_line, left_line, say
+from injector.faces.cli.printer import Printer, attached_line, left_line, say, unfired_lines
 from injector.linux import procfs
 from injector.rules.decide import RulesDecider
 from injector.session.journal import Journal
@@ -79,7 +78,7 @@ def attach(
     if not quiet:
         say(left_line(pids, names, ended))
         closing(decider)
-    missed = unfired(list(decider.totals())) if require_fired else []
+    missed = unfired_lines(list(decider.totals())) if require_fired else []
     if missed:
         for line in missed if quiet else ():
             say(line)

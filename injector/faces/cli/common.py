@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
-from injector.faces.cli.printer import Printer, nearest_miss, rule_table, say
+from injector.faces.cli.printer import Printer, rule_table, say, unfired_lines, warning_lines
 from injector.linux.procfs import cwd
-from injector.rules.decide import RulesDecider, Totals
+from injector.rules.decide import RulesDecider
 from injector.rules.scenario.fields import Bad, Mistakes, Text
 from injector.rules.scenario.lint import lint
 from injector.rules.scenario.sets import choose, split
@@ -90,9 +90,8 @@ def opening(scenario: Scenario, seed: int, origin: str, engine: str) -> None:
     what = scenario.name or "rules of the command line"
     count = f"{len(scenario.rules)} rule{'s' * (len(scenario.rules) != 1)}"
     say(f"inject: seed {seed} ({origin}), engine {engine}, {what} ({count})")
-    for warning in lint(scenario):
-        if not warning.hint:
-            say(f"inject: warning: {warning.rule}: {warning.message}")
+    for line in warning_lines(lint(scenario)):
+        say(line)
 
 
 def follow(session: Session, writer: Journal | None, printer: Printer) -> Ended:
@@ -110,17 +109,8 @@ def closing(decider: RulesDecider) -> None:
     totals = list(decider.totals())
     for line in rule_table(totals) if totals else ():
         say(line)
-    for line in unfired(totals):
+    for line in unfired_lines(totals):
         say(line)
-
-
-def unfired(totals: list[Totals]) -> list[str]:
-    """Return a line for each rule that never fired: its nearest miss."""
-    return [
-        f"inject: {one.rule.name} never fired: {nearest_miss(one)}"
-        for one in totals
-        if not one.fired
-    ]
 
 
 def time_span(option: str, text: str | None) -> int | None:

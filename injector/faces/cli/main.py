@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import signal
 import sys
 import traceback
 
 import click
 
+from injector.faces.cli.usage import no_such_option
 from injector.words.errors import InjectError, ScenarioError
 
 COMMANDS = {
@@ -56,7 +58,8 @@ class Commands(click.Group):
             InjectError: there is no such command; names the closest.
         """
         name = args[0]
-        if name not in COMMANDS:
+        # Not while a shell completes, in the middle of the user's line.
+        if name not in COMMANDS and not ctx.resilient_parsing:
             near = difflib.get_close_matches(name, COMMANDS, 1)
             raise InjectError(
                 f"there is no command {name}",
@@ -92,13 +95,21 @@ def explain(error: InjectError) -> str:
 
 def main() -> None:
     """Run the command line; exit 125 on an error of our own."""
+    if "_INJECT_COMPLETE" in os.environ:
+        from injector.faces.cli.completion import register
+
+        register()
     try:
-        cli(standalone_mode=False)
+        # Under its own name also as `python -m injector`, where click would ask argv.
+        cli(prog_name="inject", complete_var="_INJECT_COMPLETE", standalone_mode=False)
     except InjectError as error:
         click.echo(explain(error), err=True)
         sys.exit(error.status)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
+    except click.NoSuchOption as error:
+        click.echo(explain(no_such_option(error)), err=True)
+        sys.exit(125)
     except click.ClickException as error:
         error.show()
         sys.exit(125)

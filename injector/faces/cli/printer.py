@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
+from collections.abc import Sequence
 
 from injector.rules.decide import Totals
 from injector.rules.scenario.values import duration_text, probability_text
 from injector.session.session import Ended
 from injector.words.events import Control, Event, Injection, TaskStart
-from injector.words.model import Rule
+from injector.words.model import Rule, Warning
 from injector.words.syscalls import signal_name
 
 
@@ -40,8 +42,11 @@ class Printer:
         match event:
             case TaskStart(pid=pid):
                 self._processes.add(pid)
-            case Injection() if self._faults:
-                say(fault_line(event, many=len(self._processes) > 1))
+            case Injection():
+                if self._faults:
+                    say(fault_line(event, many=len(self._processes) > 1))
+                if not self._quiet and "freeze" in event.fault.split(", "):
+                    say(freeze_line(event))
             case Control(what="timeout"):
                 say(f"inject: time is up: {event.detail}")
             case Control(what="no_new_privs") if not self._quiet:
@@ -66,6 +71,15 @@ def fault_line(event: Injection, *, many: bool) -> str:
     faults = [word for word in event.fault.split(", ") if not word.startswith(("error", "retval"))]
     also = "".join(f" ({word})" for word in faults)
     return f"inject: {who}{call} = {event.result}{also} (INJECTED: {event.rule})"
+
+
+def freeze_line(event: Injection) -> str:
+    """Return how a frozen process goes on: until then the run seems to hang."""
+    pid = event.pid
+    return (
+        f"inject: {event.process} ({pid}) is frozen at {event.syscall}: "
+        f"gdb -p {pid} looks into it, kill -CONT {pid} lets it go on"
+    )
 
 
 def ended_line(command: str, ended: Ended) -> str:
@@ -121,8 +135,17 @@ def nearest_miss(totals: Totals) -> str:
         return f"{names} seen {_times(totals.seen)}, {times}{what}{such}"
     if totals.due == 0:
         return f"matched {_times(totals.matched)}, never due{_schedule(rule)}"
+    due = f"due {_times(totals.due)}"
+    if totals.preempted:
+        first = ", ".join(
+            f"{name} fired first, {_times(n)}" for name, n in totals.preempted.items()
+        )
+        left = totals.due - sum(totals.preempted.values())
+        if not left:
+            return f"{due}, but {first}"
+        due = f"{due}, but {first}; {_times(left)} left"
     chance = probability_text(rule.probability)
-    return f"due {_times(totals.due)}, and the coin of {chance} never fell so"
+    return f"{due}, and the coin of {chance} never fell so"
 
 
 def _times(count: int) -> str:
@@ -165,16 +188,61 @@ def _schedule(rule: Rule) -> str:
     return ": outside of its time (after, until)" if rule.after or rule.until else ""
 
 
+MANY = 10
+"""So many rules without a call, or warnings, are shown one by one."""
+
+
+def unfired_lines(all_totals: list[Totals]) -> list[str]:
+    """Return why each rule that never fired did not; many that saw no call share a line."""
+    shown, folded = _fold(all_totals)
+    lines = [f"{one.rule.name} never fired: {nearest_miss(one)}" for one in shown if not one.fired]
+    return [f"inject: {line}" for line in (*lines, *folded)]
+
+
+def warning_lines(warnings: Sequence[Warning]) -> list[str]:
+    """Return the warnings as lines, the first of many and how to see the others."""
+    shown = [one for one in warnings if not one.hint]
+    lines = [f"inject: warning: {one.rule}: {one.message}" for one in shown[:MANY]]
+    if len(shown) > MANY:
+        lines.append(f"inject: {len(shown) - MANY} more warnings: inject check shows them")
+    return lines
+
+
+def _fold(all_totals: list[Totals]) -> tuple[list[Totals], list[str]]:
+    """Return the rules to be shown one by one, and a text for each family left out.
+
+    A set of calls in strace's grammar makes a rule of each, most of which see nothing.
+    """
+    unseen = Counter(one.rule.family for one in all_totals if not one.seen)
+    many = {family: count for family, count in unseen.items() if count > MANY}
+    shown = [one for one in all_totals if one.seen or one.rule.family not in many]
+    rest = []
+    for family, count in many.items():
+        more = " more" if any(one.rule.family == family for one in shown) else ""
+        of = f" of {family}" if family else ""
+        rest.append(f"{count}{more} rules{of} saw no call")
+    return shown, rest
+
+
+def _plain(number: float) -> str:
+    """Return a number in plain digits, with as many of them as say something."""
+    if number >= 1000:
+        return f"{number:.0f}"
+    return f"{number:.4g}" if number >= 0.0001 or not number else "<0.0001"
+
+
 def rule_table(all_totals: list[Totals]) -> list[str]:
     """Return the table of the rules' counts, aligned."""
     rows: list[tuple[str, ...]] = [("rule", "seen", "matched", "due", "fired", "expected")]
-    for totals in all_totals:
+    shown, folded = _fold(all_totals)
+    for totals in shown:
         counts = (totals.seen, totals.matched, totals.due, totals.fired)
-        rows.append((totals.rule.name, *map(str, counts), f"{totals.expected:.4g}"))
+        rows.append((totals.rule.name, *map(str, counts), _plain(totals.expected)))
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    return [
+    lines = [
         "  "
         + row[0].ljust(widths[0])
         + "".join("  " + text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))
         for row in rows
     ]
+    return lines + [f"  {text}" for text in folded]

@@ -19,11 +19,11 @@ from injector.faces.cli.common import (
     settle_seed,
     shared_options,
     time_span,
-    unfired,
     watched_calls,
 )
 from injector.faces.cli.completion import scenarios
-from injector.faces.cli.printer import Printer, ended_line, say
+from injector.faces.cli.printer import Printer, ended_line, say, unfired_lines
+from injector.faces.cli.usage import WithCommand
 from injector.linux.launch import find, hold_standard_descriptors
 from injector.linux.signals import die_by
 from injector.rules.decide import RulesDecider
@@ -32,21 +32,6 @@ from injector.session.start import engine_for_run, launched
 from injector.words.errors import InjectError
 
 TIMED_OUT = 124  # as timeout(1)
-
-
-class WithCommand(click.Command):
-    """A command that is followed by `-- CMD...`, which is handed on untouched."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take what stands behind the first `--` away before click looks."""
-        if "--" in args:
-            at = args.index("--")
-            args, ctx.meta["command"] = args[:at], args[at + 1 :]
-        return super().parse_args(ctx, args)
-
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """Show the command in the usage line."""
-        return [*super().collect_usage_pieces(ctx), "-- CMD..."]
 
 
 @click.command(
@@ -116,7 +101,7 @@ def run(
         say(f"inject: repeat with: {_again(scenario, expressions, seed, options, command)}")
     if ended.timed_out:
         sys.exit(TIMED_OUT)
-    missed = unfired(list(decider.totals())) if require_fired else []
+    missed = unfired_lines(list(decider.totals())) if require_fired else []
     if missed:
         for line in missed if quiet else ():
             say(line)
