@@ -132,7 +132,7 @@ class Load:
         except AssertionError as error:
             raise AssertionError(f"{error}; no end yet: {late()}") from None
 
-    def add(self, name: str, work: Callable[[Asker], None]) -> None:
+    def add(self, name: str, work: Callable[[Asker], None]) -> Asker:
         """Start one more asker, which ends at its first wrong answer."""
 
         def run() -> None:
@@ -145,6 +145,7 @@ class Load:
         asker.thread = threading.Thread(target=run, name=name, daemon=True)
         self.askers.append(asker)
         asker.thread.start()
+        return asker
 
     def stay(self, index: int) -> Callable[[Asker], None]:
         """Return the work of an asker on one connection."""
@@ -197,11 +198,12 @@ def load(program: Program, staying: int = 4) -> Iterator[Load]:
     assert not any(asker.thread.is_alive() for asker in one.askers)
 
 
-def come(one: Load) -> None:
-    """Add the askers for whom the program may start processes that soon end."""
-    one.add("coming and going", one.come_and_go(len(one.askers)))
+def come(one: Load) -> Asker:
+    """Add the askers for whom the program may start processes that soon end; return the first."""
+    passer = one.add("coming and going", one.come_and_go(len(one.askers)))
     one.add("visitor", one.visit)
     one.progress(1)
+    return passer
 
 
 def family(pid: int) -> list[int]:
