@@ -79,7 +79,7 @@ def test_many_rules_without_a_call_share_a_row_and_a_line() -> None:
     head, row, rest = rule_table(many)
     assert head.split()[0] == "rule"
     assert row.split()[:2] == [many[1].rule.name, "3"]
-    assert rest == "  11 more rules saw no call"
+    assert rest == "  11 more rules of inject=%file:error=ENOENT:when=9 saw no call"
     one, others = unfired_lines(many)
     assert one.startswith(f"inject: {many[1].rule.name} never fired: ")
     assert others == "inject: 11 more rules saw no call"

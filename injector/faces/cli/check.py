@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import click
 
-from injector.faces.cli.completion import scenarios
+from injector.faces.cli.completion import rules, scenarios
 from injector.rules.scenario.explain import explain, explain_rule
 from injector.rules.scenario.lint import FEW, lint
 from injector.rules.scenario.load import load_scenario
@@ -52,6 +52,7 @@ def gather(
     metavar="RULE",
     multiple=True,
     help="A rule in one line, or a strace expression. May be given several times.",
+    shell_complete=rules,
 )
 def check(scenario: str | None, expressions: tuple[str, ...]) -> None:
     """Check SCENARIO, and say in plain words what it does.

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from injector.faces.cli.completion import rules
 from injector.faces.cli.printer import Printer, rule_table, say, unfired_lines, warning_lines
 from injector.linux.procfs import cwd
 from injector.rules.decide import RulesDecider
@@ -28,7 +29,14 @@ NOT_FIRED = 3
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.option("-e", "expressions", metavar="RULE", multiple=True, help="A rule in one line."),
+    click.option(
+        "-e",
+        "expressions",
+        metavar="RULE",
+        multiple=True,
+        help="A rule in one line.",
+        shell_complete=rules,
+    ),
     click.option(
         "--seed",
         type=click.IntRange(0, 2**64 - 1),

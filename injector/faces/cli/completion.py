@@ -221,8 +221,9 @@ def register() -> None:
 
 @click.command(
     epilog="\b\nExamples:\n"
-    '  eval "$(inject completion bash)"      in ~/.bashrc\n'
-    "  inject completion fish > ~/.config/fish/completions/inject.fish"
+    '  eval "$(inject completion bash)"      # in ~/.bashrc\n'
+    '  eval "$(inject completion zsh)"       # in ~/.zshrc, behind compinit\n'
+    "  inject completion fish | source       # in ~/.config/fish/config.fish"
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context

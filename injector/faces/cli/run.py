@@ -38,7 +38,7 @@ TIMED_OUT = 124  # as timeout(1)
     cls=WithCommand,
     epilog="\b\nExamples:\n"
     "  inject run -e 'openat:path=/etc/hostname:error=EACCES' -- cat /etc/hostname\n"
-    "  inject run fd-exhaustion --seed 7 -- curl -s http://localhost/\n"
+    "  inject run fd-exhaustion --seed 7 -- find /etc -name hosts\n"
     "  inject run -e 'write:fd=1:delay=10ms..50ms' --journal run.jsonl -- seq 3",
 )
 @click.argument("scenario", required=False, shell_complete=scenarios)
