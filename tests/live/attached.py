@@ -24,6 +24,8 @@ from .servers import Server, wait_until
 
 ATTACH = (*INJECT, "attach")
 PATIENCE = 20.0
+STAYING = 4
+"""How many clients stay; a client with a higher index may have the program start processes."""
 
 
 class Client(Protocol):
@@ -182,7 +184,7 @@ class Load:
 
 
 @contextlib.contextmanager
-def load(program: Program, staying: int = 4) -> Iterator[Load]:
+def load(program: Program, staying: int = STAYING) -> Iterator[Load]:
     """Put a program under load; at the end every question must have had its right answer."""
     one = Load(program)
     try:
@@ -200,7 +202,7 @@ def load(program: Program, staying: int = 4) -> Iterator[Load]:
 
 def come(one: Load) -> Asker:
     """Add the askers for whom the program may start processes that soon end; return the first."""
-    passer = one.add("coming and going", one.come_and_go(len(one.askers)))
+    passer = one.add("coming and going", one.come_and_go(STAYING))
     one.add("visitor", one.visit)
     one.progress(1)
     return passer

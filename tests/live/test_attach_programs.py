@@ -19,6 +19,7 @@ import pytest
 
 from .attached import (
     PATIENCE,
+    STAYING,
     Program,
     Wire,
     assert_let_go,
@@ -52,18 +53,16 @@ class Http:
     sent, with an end before the first byte (None).
     """
 
-    def __init__(self, port: int, folder: str, refusal: int | None, numbers: bool = False) -> None:
+    def __init__(self, port: int, refusal: int | None) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-        self.folder = folder
         self.refusal = refusal
-        self.numbers = numbers
 
     def ask(self, number: int) -> bool:
-        turn = number // 2 if self.numbers else number
-        name = list(PAGES)[turn % len(PAGES)]
-        path, expected = f"{self.folder}{name}", PAGES[name]
-        if self.numbers and number % 2:
-            path, expected = f"/number/{number}", b"%d" % (2 * number)
+        name = list(PAGES)[number % len(PAGES)]
+        return self.get(f"/{name}", PAGES[name])
+
+    def get(self, path: str, expected: bytes) -> bool:
+        """Fetch a file and compare it."""
         self.connection.request("GET", path)
         answer = self.connection.getresponse()
         ordered = path.endswith("/ordered.html")
@@ -328,7 +327,7 @@ def nginx(folder: Path) -> Iterator[Program]:
         assert len(family(server.process.pid)) == 3
         yield Program(
             server,
-            lambda index: Http(port, "/", 500),
+            lambda index: Http(port, 500),
             curl(port, "/large.html", PAGES["large.html"]),
             "openat:path=**/ordered.html:probability=50%:error=EIO",
             "accept4,recvfrom,pread64,writev,epoll_wait:probability=1%:delay=1ms",
@@ -336,6 +335,22 @@ def nginx(folder: Path) -> Iterator[Program]:
 
 
 # -- a JVM ------------------------------------------------------------------------
+
+
+class JavaClient(Http):
+    """Fetches files, asks for numbers, and for the exit status of a child."""
+
+    def __init__(self, port: int, index: int) -> None:
+        super().__init__(port, 503)
+        self.index = index
+
+    def ask(self, number: int) -> bool:
+        if number % 2 == 0:
+            name = list(PAGES)[number // 2 % len(PAGES)]
+            return self.get(f"/file/{name}", PAGES[name])
+        if self.index >= STAYING and number % 10 == 5:
+            return self.get(f"/child/{number % 256}", b"%d" % (number % 256))
+        return self.get(f"/number/{number}", b"%d" % (2 * number))
 
 
 @pytest.fixture(scope="session")
@@ -361,7 +376,7 @@ def jvm(folder: Path, classes: Path) -> Iterator[Program]:
     ):
         yield Program(
             server,
-            lambda index: Http(port, "/file/", 503, numbers=True),
+            lambda index: JavaClient(port, index),
             curl(port, "/number/21", b"42"),
             "openat:path=**/ordered.html:probability=50%:error=EIO",
             "read,write,accept,epoll_wait,futex:probability=1%:delay=1ms",
@@ -386,7 +401,7 @@ def rclone(folder: Path) -> Iterator[Program]:
     ):
         yield Program(
             server,
-            lambda index: Http(port, "/", None),
+            lambda index: Http(port, None),
             curl(port, "/large.html", PAGES["large.html"]),
             "openat:path=**/ordered.html:probability=50%:error=EIO",
             "read,write,accept4,epoll_pwait:probability=1%:delay=1ms",
@@ -397,14 +412,22 @@ def rclone(folder: Path) -> Iterator[Program]:
 
 
 class PythonClient(Wire):
-    """Asks for numbers and files."""
+    """Asks for numbers, files, and the exit status of a child."""
+
+    def __init__(self, port: int, index: int) -> None:
+        super().__init__(port)
+        self.index = index
 
     def ask(self, number: int) -> bool:
-        if number % 3:
+        if self.index >= STAYING and number % 5 == 3:
+            self.send(b"child %d\n" % (number % 256))
+            assert self.line() == b"%d" % (number % 256)
+            return True
+        if number % 2:
             self.send(b"number %d\n" % number)
             assert self.line() == b"%d" % (2 * number)
             return True
-        name = list(PAGES)[number // 3 % len(PAGES)]
+        name = list(PAGES)[number // 2 % len(PAGES)]
         self.send(b"file %s\n" % name.encode())
         answer = self.line()
         if answer == b"errno %d" % errno.EIO and name == "ordered.html":
@@ -425,14 +448,14 @@ def python(folder: Path) -> Iterator[Program]:
         return "ready" in (folder / "stdout").read_text()
 
     def visit() -> None:
-        with contextlib.closing(PythonClient(port)) as client:
+        with contextlib.closing(PythonClient(port, 0)) as client:
             assert client.ask(1)
 
     with serving(folder, command, None, ready) as server:
         assert len(tasks([server.process.pid])) == 50
         yield Program(
             server,
-            lambda index: PythonClient(port),
+            lambda index: PythonClient(port, index),
             visit,
             "openat:path=**/ordered.html:probability=50%:error=EIO",
             "recvfrom,sendto,accept4,futex,pselect6:probability=1%:delay=1ms",

@@ -1,6 +1,7 @@
 /* A server of many threads that uses of its runtime what tracers get wrong: null checks by
- * SIGSEGV, safepoints, garbage collections, timed waits. GET /number/N answers 2 N,
- * GET /file/NAME the file, 503 with the reason if it cannot be read. */
+ * SIGSEGV, safepoints, garbage collections, timed waits, short threads. GET /number/N answers
+ * 2 N, GET /file/NAME the file, 503 with the reason if it cannot be read, GET /child/N the status
+ * N that a child ends with. */
 
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
@@ -36,13 +37,31 @@ public class Numbers {
         return Integer.toString(2 * number + sum - 64).getBytes();
     }
 
+    static byte[] apart(int number) throws InterruptedException {
+        byte[][] found = new byte[1][];
+        Thread worker = new Thread(() -> found[0] = number(number));
+        worker.start();
+        worker.join();
+        return found[0];
+    }
+
+    static byte[] child(String status) throws IOException, InterruptedException {
+        Process made = new ProcessBuilder("sh", "-c", "exit " + status).start();
+        return Integer.toString(made.waitFor()).getBytes();
+    }
+
     static void answer(HttpExchange exchange) throws IOException {
         String[] words = exchange.getRequestURI().getPath().split("/");
         int status = 200;
         byte[] body;
         try {
-            if (words[1].equals("number")) body = number(Integer.parseInt(words[2]));
-            else body = Files.readAllBytes(Path.of(words[2]));
+            body = switch (words[1]) {
+                case "number" -> apart(Integer.parseInt(words[2]));
+                case "child" -> child(words[2]);
+                default -> Files.readAllBytes(Path.of(words[2]));
+            };
+        } catch (InterruptedException error) {
+            throw new IllegalStateException(error);
         } catch (IOException error) {
             status = 503;
             body = error.toString().getBytes();

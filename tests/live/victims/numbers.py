@@ -1,12 +1,14 @@
 """A server of fifty threads, each blocked in a different way while nobody asks.
 
-`number N` is answered by `2 N`, `file NAME` by its size and content, or `errno N`.
+`number N` is answered by `2 N`, which for each third number a thread of its own works out,
+`file NAME` by its size and content, or `errno N`, `child N` by the status a child ends with.
 """
 
 import os
 import queue
 import select
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -16,12 +18,22 @@ listener.setblocking(False)
 jobs: queue.Queue[socket.socket] = queue.Queue()
 
 
+def apart(number: int) -> int:
+    found: list[int] = []
+    worker = threading.Thread(target=lambda: found.append(2 * number))
+    worker.start()
+    worker.join()
+    return found[0]
+
+
 def serve(connection: socket.socket) -> None:
     file = connection.makefile("rwb")
     for line in file:
         word, _, rest = line.decode().strip().partition(" ")
         if word == "number":
-            answer = b"%d\n" % (2 * int(rest))
+            answer = b"%d\n" % (apart(int(rest)) if int(rest) % 3 == 0 else 2 * int(rest))
+        elif word == "child":
+            answer = b"%d\n" % subprocess.run(["sh", "-c", f"exit {rest}"]).returncode
         else:
             try:
                 descriptor = os.open(rest, os.O_RDONLY)
