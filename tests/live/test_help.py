@@ -63,4 +63,10 @@ def test_an_example_works_when_pasted(path: str, line: str, tmp_path: Path) -> N
             "complete -o nosort -F _inject_completion inject\n",
             "",
         )
-    assert out or "inject run" in line or ">" in line or line.startswith("eval")
+    assert (
+        out
+        or "inject run" in line
+        or "inject attach" in line
+        or ">" in line
+        or line.startswith("eval")
+    )

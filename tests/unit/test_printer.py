@@ -82,8 +82,10 @@ def test_many_rules_without_a_call_share_a_row_and_a_line() -> None:
     assert rest == "  11 more rules of inject=%file:error=ENOENT:when=9 saw no call"
     one, others = unfired_lines(many)
     assert one.startswith(f"inject: {many[1].rule.name} never fired: ")
-    assert others == "inject: 11 more rules saw no call"
-    assert rule_table([one for one in many if not one.seen])[1:] == ["  11 rules saw no call"]
+    assert others == "inject: 11 more rules of inject=%file:error=ENOENT:when=9 saw no call"
+    assert rule_table([one for one in many if not one.seen])[1:] == [
+        "  11 rules of inject=%file:error=ENOENT:when=9 saw no call"
+    ]
 
 
 def test_rules_that_fired_are_in_no_line() -> None:

@@ -31,9 +31,8 @@ from injector.words.errors import InjectError
 
 @click.command(
     epilog="\b\nExamples:\n"
-    "  inject attach $(pgrep -o redis-server) -e 'write:error=ENOSPC:path=**.aof'\n"
-    "  inject attach 4711 slow-disk --duration 30s\n"
-    "  sleep 100 & inject attach $! -e 'read:error=EIO' --duration 1s"
+    "  sleep 3 & inject attach $! -e 'clock_nanosleep:error=EINTR' --duration 1s\n"
+    "  sleep 3 & inject attach $! slow-disk --duration 500ms --journal faults.jsonl",
 )
 @click.argument("words", metavar="PID... [SCENARIO]", nargs=-1, shell_complete=scenarios)
 @shared_options
