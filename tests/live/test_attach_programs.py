@@ -128,7 +128,7 @@ class RedisClient(Wire):
             assert answer in (b"+OK", b"-ERR"), answer
             return answer == b"+OK"
         key = b"%d:%d" % (self.index, number % 100)
-        value = b"%d:%d " % (self.index, number) * (1 + number * 37 % 500)
+        value = b"%d:%d " % (self.index, number) * (1 + number * 37 % 50)
         assert self.command(b"SET", key, value) == b"+OK"
         assert self.command(b"GET", key) == value
         return True
