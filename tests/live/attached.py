@@ -240,28 +240,36 @@ def assert_let_go(root: int) -> None:
 
 
 @contextlib.contextmanager
-def attached(folder: Path, pids: Sequence[int], arguments: Sequence[str]) -> Iterator[Server]:
-    """Attach, wait until every thread is held, and be sure of the injector's end."""
+def attaching(folder: Path, pids: Sequence[int], arguments: Sequence[str]) -> Iterator[Server]:
+    """Start to attach, and be sure of the injector's end."""
     folder.mkdir(parents=True)
-    journal = folder / "journal.jsonl"
-    words = [*ATTACH, *map(str, pids), "--journal", str(journal), *arguments]
+    journal = str(folder / "journal.jsonl")
+    words = [*ATTACH, *map(str, pids), "--journal", journal, *arguments]
     with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
         )
-    one = Server(process, folder)
-
-    def held() -> bool:
-        return bool(one.events) or process.poll() is not None
-
     try:
-        wait_until(held, "the journal has its header")
-        assert one.events, f"ended with {process.returncode}: {one.err}"
-        yield one
+        yield Server(process, folder)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             process.wait()
+
+
+@contextlib.contextmanager
+def attached(folder: Path, pids: Sequence[int], arguments: Sequence[str]) -> Iterator[Server]:
+    """Attach, and wait until every thread is held."""
+    with attaching(folder, pids, arguments) as one:
+        process = one.process
+        wait_until(lambda: bool(one.events) or process.poll() is not None, "the journal's header")
+        assert one.events, f"ended with {process.returncode}: {one.err}"
+        yield one
+
+
+def traced(pids: Sequence[int]) -> bool:
+    """Return whether some thread of some processes has a tracer."""
+    return any(status["TracerPid"] != "0" for status in tasks(pids).values())
 
 
 @contextlib.contextmanager

@@ -24,11 +24,13 @@ from .attached import (
     Wire,
     assert_let_go,
     attached,
+    attaching,
     come,
     ended_with_family,
     family,
     load,
     tasks,
+    traced,
 )
 from .conftest import VICTIMS
 from .harness import finish
@@ -515,9 +517,18 @@ def test_only_what_was_ordered_goes_wrong(program: Program, tmp_path: Path) -> N
     assert program.server.process.poll() is None
 
 
+ENDS: tuple[str | signal.Signals, ...] = (
+    "at once",
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGKILL,
+    "duration",
+)
+
+
 @pytest.mark.timeout(60 + 3 * REPEATS)
 def test_attached_to_again_and_again(program: Program, tmp_path: Path) -> None:
-    """However the injector ends, even by SIGKILL."""
+    """However the injector ends, even by SIGKILL while it has not yet attached to all threads."""
     root = program.server.process.pid
     never = ["-e", "all:probability=0:error=EIO"]
     nowhere = ["-e", "%file:path=/nowhere/**:error=EIO"]
@@ -525,16 +536,24 @@ def test_attached_to_again_and_again(program: Program, tmp_path: Path) -> None:
         pids = family(root)
         come(clients)
         for turn in range(REPEATS):
-            end = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL, None)[turn % 4]
+            end = ENDS[turn % len(ENDS)]
+            folder = tmp_path / f"inject-{turn}"
             arguments = ["-q", *(never if turn % 2 else nowhere)]
-            if end is None:
-                arguments += ["--duration", "0.05s"]
-            with attached(tmp_path / f"inject-{turn}", pids, arguments) as injector:
-                run = injector.done() if end is None else injector.stop(end)
+            match end:
+                case "at once":
+                    with attaching(folder, pids, arguments) as injector:
+                        clients.until(lambda: traced(pids), "a thread is traced")
+                        run = injector.stop(signal.SIGKILL)
+                case "duration":
+                    with attached(folder, pids, [*arguments, "--duration", "0.05s"]) as injector:
+                        run = injector.done()
+                case signal.Signals():
+                    with attached(folder, pids, arguments) as injector:
+                        run = injector.stop(end)
             assert_let_go(root)
             clients.check()
             assert not run.injections
-            if end == signal.SIGKILL:
+            if end in ("at once", signal.SIGKILL):
                 assert run.status == -signal.SIGKILL
             else:
                 assert (run.status, run.events[-1]["outcome"]) == (0, "detached"), run.err
