@@ -24,6 +24,7 @@ from .servers import Server, wait_until
 
 ATTACH = (*INJECT, "attach")
 PATIENCE = 20.0
+PAUSE = 0.001  # seconds before a question, so that the clients are not all that runs
 STAYING = 4
 """How many clients stay; a client with a higher index may have the program start processes."""
 
@@ -155,7 +156,7 @@ class Load:
         def work(asker: Asker) -> None:
             client = self.program.connect(index)
             with contextlib.closing(client):
-                while not self.over.is_set():
+                while not self.over.wait(PAUSE):
                     if client.ask(asker.answers):
                         asker.right += 1
                     else:
@@ -167,7 +168,7 @@ class Load:
         """Return the work of an asker that connects anew for every question."""
 
         def work(asker: Asker) -> None:
-            while not self.over.is_set():
+            while not self.over.wait(PAUSE):
                 with contextlib.closing(self.program.connect(index)) as client:
                     if client.ask(asker.answers):
                         asker.right += 1
@@ -178,7 +179,7 @@ class Load:
 
     def visit(self, asker: Asker) -> None:
         """Ask with the program's own client."""
-        while not self.over.is_set():
+        while not self.over.wait(20 * PAUSE):
             self.program.visit()
             asker.right += 1
 
