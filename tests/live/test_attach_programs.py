@@ -40,6 +40,14 @@ from .test_programs_servers import redis as redis_server
 
 REPEATS = int(os.environ.get("INJECT_ATTACH_REPEATS", "5"))
 
+SHORT = (
+    "read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg"
+    ":fd=socket:probability=10%:short=50%"
+)
+    "read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg:fd=socket:probability=10%:short=50%"
+)
+"""What each program must bear on a stream, and each does: no answer shows it."""
+
 PAGES = {
     "empty.html": b"",
     "ordered.html": b"<p>ordered</p>\n" * 3000,
@@ -483,7 +491,7 @@ def program(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Program]
 def test_only_what_was_ordered_goes_wrong(program: Program, tmp_path: Path) -> None:
     root = program.server.process.pid
     rules = []
-    for name, rule in (("ordered", program.ordered), ("slow", program.slow)):
+    for name, rule in (("ordered", program.ordered), ("slow", program.slow), ("short", SHORT)):
         calls, _, rest = rule.partition(":")
         rules += ["-e", f"{calls}:name={name}:{rest}"]
     with load(program) as clients:
@@ -511,9 +519,10 @@ def test_only_what_was_ordered_goes_wrong(program: Program, tmp_path: Path) -> N
         assert one["result"].startswith("-1 EIO (") and one["syscall"] == "openat"
         assert one["tid"] in known
     slow = [one for one in run.injections if one["rule"] == "slow"]
-    assert slow
+    short = [one for one in run.injections if one["rule"] == "short"]
+    assert slow and short
     fired = {rule["rule"]: rule["fired"] for rule in run.events[-1]["rules"]}
-    assert fired == {"ordered": len(ordered), "slow": len(slow)}
+    assert fired == {"ordered": len(ordered), "slow": len(slow), "short": len(short)}
     assert program.server.process.poll() is None
 
 
