@@ -94,10 +94,11 @@ class NotifyEngine:
         self.kinship = Kinship()
         self.status: int | None = None
         self.started = time.monotonic_ns()
-        self._listener = Listener(launched.listener)
+        self._listener = Listener(launched.listener, keeper.slate)
         self._tasks = self.kinship.tasks
         self._bell = bell
         self._keeper = keeper
+        self._slate = keeper.slate
         self._timer = libc.Timer()
         self._stops: deque[Stop] = deque()
         self._pidfds: dict[int, Process] = {}
@@ -195,12 +196,15 @@ class NotifyEngine:
         if order.delay:
             self._sequence += 1
             due = time.monotonic_ns() + order.delay
+            self._slate.hold(call.raw[0])
             heapq.heappush(self._parked, (due, self._sequence, call, order))
             self._set_timer()
         else:
             self._finish(call, order)
 
     def _finish(self, call: StoppedCall, order: Order) -> None:
+        if order.delay:
+            self._slate.drop(call.raw[0])
         # Killed while it was parked: its descriptors are closed, its numbers perhaps another's.
         if not self.valid(call):
             return
@@ -288,8 +292,16 @@ class NotifyEngine:
                 os.kill(pid, number)
 
     def detach(self) -> None:
-        """Let the target go on alone."""
-        raise NotImplementedError
+        """Let the target go on alone: the keeper lets every call be made, until its end."""
+        self.release()
+        for _, call in self._creating:
+            self._listener.proceed(call.raw[0])
+        for stop in self._stops:
+            if isinstance(stop, Ordered):
+                self._listener.proceed(stop.call.raw[0])
+        self._stops.clear()
+        self._stops.append(Finished())
+        self._keeper.leave()
 
     def end(self) -> None:
         """Kill the target; return when its last task is gone."""
@@ -331,6 +343,7 @@ class NotifyEngine:
         match exec_state(self.launched):
             case Started():
                 self._executed = True
+                self._keeper.started()
                 first = self.kinship.adopt_first(self.launched.pid, self.launched.pidfd)
                 self._announce()
                 if self.launched.no_new_privs:
@@ -387,6 +400,7 @@ class NotifyEngine:
         if self.kinship.fresh:
             self._announce()
         if not settled and time.monotonic_ns() - since < _GIVE_UP_CREATION:
+            self._slate.hold(call.raw[0])
             self._creating.append((since, call))
             self._set_timer()
             return False
@@ -407,6 +421,7 @@ class NotifyEngine:
         waiting, self._creating = self._creating, []
         for since, call in waiting:
             if self._create(call, since):
+                self._slate.drop(call.raw[0])
                 self._listener.proceed(call.raw[0])
 
     def _after_exec(self, process: Process, task: Task) -> Task:

@@ -1,9 +1,10 @@
-"""A small process that outlives us: when the injector dies, the target must not go on alone.
+"""A small process that outlives us: when the injector dies, somebody must answer the target.
 
 A filter is for ever: with nobody to answer, each named call returns ENOSYS
 (seccomp_unotify(2)). The keeper holds the listener and a pidfd of every process
-of the target. When its socket to us closes without a farewell, it kills them
-all, and whoever still comes to the listener, until nobody is left.
+of the target. When its socket to us closes without a farewell, it lets every call be
+made from then on, until the target's last task is gone. Before the target has begun, or
+if it is not to live on, it kills them all and whoever still comes to the listener.
 """
 
 from __future__ import annotations
@@ -20,36 +21,51 @@ import struct
 import time
 from typing import NoReturn
 
-from injector.linux import procfs
+from injector.linux import procfs, seccomp
 from injector.linux.ending import end_target
+from injector.linux.slate import Slate
 from injector.words.errors import InjectError
 
-_LISTENER, _PROCESS, _FAREWELL, _PAUSE = b"L", b"P", b"Q", b"S"
 _LOOK = 0.05  # seconds between two looks at a stopped target
+
+
+class _Word:
+    """What the keeper is told; the first two come with a descriptor, PAUSE with a number."""
+
+    LISTENER, PROCESS, PAUSE, STARTED = b"L", b"P", b"S", b"R"
+    FAREWELL, LEAVE, END = b"Q", b"D", b"E"
+    NONE = b""  # the injector is gone
 
 
 class Keeper:
     """Our end. Make it before the target is started: it is forked here."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, remain: bool = False) -> None:
+        """Fork it.
+
+        Args:
+            remain: once the target has `started` our death does not end it.
+        """
+        self._remain = remain
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # Not the socket alone: until its execve the target's first process has a copy of it.
         injector = os.pidfd_open(os.getpid())
+        self.slate = Slate()
         self.pid = os.fork()
         if self.pid == 0:
             ours.close()
-            _keep(theirs, injector)
+            _keep(theirs, injector, self.slate)
         theirs.close()
         os.close(injector)
         self._socket = ours
 
     def watch_listener(self, fd: int) -> None:
         """Hand over a copy of the listener."""
-        self._send(_LISTENER, [fd])
+        self._send(_Word.LISTENER, [fd])
 
     def watch_process(self, pidfd: int) -> None:
         """Hand over a copy of a process's pidfd."""
-        self._send(_PROCESS, [pidfd])
+        self._send(_Word.PROCESS, [pidfd])
 
     def _send(self, word: bytes, fds: list[int]) -> None:
         try:
@@ -59,23 +75,36 @@ class Keeper:
                 raise lost() from error
             raise
 
+    def started(self) -> None:
+        """Tell it that the target runs: what our death means to it may change now."""
+        if self._remain:
+            self._send(_Word.STARTED, [])
+
+    def leave(self) -> None:
+        """Have it answer from now on; we are about to go."""
+        self._send(_Word.LEAVE, [])
+        self._socket.close()
+
     def pause(self, target: int) -> None:
         """Stop ourselves as `target` is stopped; the keeper wakes us when it goes on.
 
         A shell continues both; a `kill -CONT` of the target alone must not leave
         its calls without an answer.
         """
-        self._send(_PAUSE + struct.pack("=i", target), [])
+        self._send(_Word.PAUSE + struct.pack("=i", target), [])
         os.kill(os.getpid(), signal.SIGSTOP)
 
     def dismiss(self) -> None:
         """Tell it that all is over, and reap it."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._socket.send(_FAREWELL)
-        self.abandon()
+        self._bid(_Word.FAREWELL)
 
     def abandon(self) -> None:
-        """End what is left of the target: without the farewell the keeper takes us for dead."""
+        """Have it end what is left of the target, and reap it."""
+        self._bid(_Word.END)
+
+    def _bid(self, word: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._socket.send(word)
         self._socket.close()
         # Our own child must be reaped meanwhile: before Linux 6.11 a zombie keeps its filter.
         with contextlib.suppress(ChildProcessError):
@@ -97,7 +126,7 @@ def lost() -> InjectError:
     )
 
 
-def _keep(channel: socket.socket, injector: int) -> NoReturn:
+def _keep(channel: socket.socket, injector: int, slate: Slate) -> NoReturn:
     status = 1
     try:
         # A session of its own: neither ^C nor a signal to our group reaches it.
@@ -114,44 +143,69 @@ def _keep(channel: socket.socket, injector: int) -> NoReturn:
             os.dup2(fd, place)
         os.closerange(5, 1 << 20)
         raise_descriptor_limit()
-        _wait(socket.socket(fileno=3), injector=4)
+        _wait(socket.socket(fileno=3), 4, slate)
         status = 0
     finally:
         os._exit(status)
 
 
-def _wait(channel: socket.socket, injector: int) -> None:
+def _wait(channel: socket.socket, injector: int, slate: Slate) -> None:
     listener = -1
+    remain = False
     processes: set[int] = set()
     poll = select.poll()
     poll.register(channel, select.POLLIN)
     poll.register(injector, select.POLLIN)
     while True:
         ready = [fd for fd, _ in poll.poll()]
-        if injector in ready and channel.fileno() not in ready:
-            end_target(processes, listener)
-            return
-        for fd in ready:
-            if fd == injector:
-                continue  # what it sent before its death is read first
-            if fd != channel.fileno():
-                poll.unregister(fd)
-                processes.discard(fd)
-                os.close(fd)
-                continue
+        for fd in processes.intersection(ready):
+            poll.unregister(fd)
+            processes.discard(fd)
+            os.close(fd)
+        word = b""
+        if channel.fileno() in ready:  # what it sent before its death is read first
             word, fds, _, _ = socket.recv_fds(channel, 5, 1)
-            if word == _LISTENER:
+        elif injector not in ready:
+            continue
+        match word[:1]:
+            case _Word.LISTENER:
                 listener = fds[0]
-            elif word == _PROCESS:
+            case _Word.PROCESS:
                 processes.add(fds[0])
                 poll.register(fds[0], select.POLLIN)
-            elif word[:1] == _PAUSE:
+            case _Word.PAUSE:
                 _wake_with(struct.unpack("=i", word[1:])[0])
-            elif word == _FAREWELL:
+            case _Word.STARTED:
+                remain = True
+            case _Word.FAREWELL:
                 return
-            else:
+            case _Word.LEAVE:
+                _answer(listener, slate)
+                return
+            case _Word.NONE if remain:
+                _answer(listener, slate)
+                return
+            case _:
                 end_target(processes, listener)
                 return
+
+
+def _answer(listener: int, slate: Slate) -> None:
+    """Let every call be made, first those that the injector has not answered any more."""
+    if listener < 0:
+        return
+    calls = seccomp.Listener(listener, slate)
+    for cookie in slate.waiting():
+        with contextlib.suppress(OSError):  # EINPROGRESS: nobody has received it yet
+            calls.proceed(cookie)
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    while True:
+        for _, events in poll.poll():
+            if not events & select.POLLIN:
+                return  # POLLHUP alone: no task is left under the filter
+            with contextlib.suppress(FileNotFoundError, InterruptedError):
+                calls.proceed(calls.receive()[0])
 
 
 def _wake_with(target: int) -> None:

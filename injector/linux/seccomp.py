@@ -16,6 +16,7 @@ from fcntl import ioctl
 from typing import Any
 
 from injector.linux import libc
+from injector.linux.slate import Slate
 from injector.words.errors import InjectError
 from injector.words.subscription import Comparison, Op, Subscription
 from injector.words.syscalls import Arch, native
@@ -160,9 +161,10 @@ class Listener:
     Made for speed: one buffer each way, used again for every call.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, slate: Slate) -> None:
         self.fd = fd
         self._received = bytearray(80)
+        self._last = slate.last
         self._zero = bytes(80)  # RECV refuses a buffer that is not zeroed (EINVAL)
         self._unpack = struct.Struct("=QIIiIQ6Q").unpack
         self._continue = bytearray(struct.pack("=QqiI", 0, 0, 0, FLAG_CONTINUE))
@@ -187,7 +189,9 @@ class Listener:
         received = self._received
         received[:] = self._zero
         ioctl(self.fd, NOTIF_RECV, received, True)
-        return self._unpack(received)
+        notification = self._unpack(received)
+        self._last[0] = notification[0]
+        return notification
 
     def proceed(self, cookie: int) -> bool:
         """Let the call be made. Return False if nobody waits for it any more."""
@@ -203,7 +207,9 @@ class Listener:
 
         Return False if nobody waits for it any more.
         """
-        answer = bytearray(self._reply.pack(cookie, value, -error, 0))
+        # The kernel's field is signed (seccomp_unotify(2)); a retval may use all 64 bits.
+        signed = value - (1 << 64) if value >> 63 > 0 else value
+        answer = bytearray(self._reply.pack(cookie, signed, -error, 0))
         try:
             ioctl(self.fd, NOTIF_SEND, answer, True)
         except FileNotFoundError:

@@ -154,6 +154,11 @@ class Session:
         if timeout is not None:
             self._timer.set(time.monotonic_ns() + timeout)
 
+    @property
+    def left(self) -> bool:
+        """Whether the target was let go, and lives on without us."""
+        return self._detached
+
     def _now(self) -> float:
         return round((time.monotonic_ns() - self.engine.started) / 1e9, 6)
 

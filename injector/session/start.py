@@ -55,12 +55,14 @@ def launched(
     engine: EngineName,
     watched: frozenset[str] = frozenset(),
     timeout: int | None = None,
+    kill_on_exit: bool = False,
 ) -> Iterator[Session]:
     """Start a command under an engine; its session is over, or it is killed, at the end.
 
     Args:
         watched: calls to stop besides those of the rules.
         timeout: nanoseconds, None for no end.
+        kill_on_exit: our death ends the target; under ptrace it always does.
 
     Raises:
         InjectError: the command cannot be found, or what a run needs is refused.
@@ -69,7 +71,7 @@ def launched(
     running: Engine | None = None
     bell = None
     try:
-        keeper = Keeper()
+        keeper = Keeper(remain=engine == "notify" and not kill_on_exit)
     except OSError as error:
         signals.close()
         raise _no_room(error) from error
@@ -114,7 +116,8 @@ def launched(
         raise
     else:
         bell.close()
-        keeper.dismiss()
+        if not session.left:
+            keeper.dismiss()
     finally:
         signals.close()
 

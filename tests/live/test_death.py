@@ -20,6 +20,7 @@ from .conftest import Victim
 from .harness import INJECT
 
 PR_SET_CHILD_SUBREAPER = 36
+ROUNDS = 30
 RULE = "getppid:error=EAGAIN:probability=20%"
 
 
@@ -59,7 +60,17 @@ def everyone_is_gone(seconds: float = 20) -> bool:
 def start(
     journal: Path, command: list[str], *arguments: str, quiet: str = "-q"
 ) -> subprocess.Popen[bytes]:
-    words = [*INJECT, "run", quiet, "--journal", str(journal), *arguments, "--", *command]
+    words = [
+        *INJECT,
+        "run",
+        quiet,
+        "--kill-on-exit",
+        "--journal",
+        str(journal),
+        *arguments,
+        "--",
+        *command,
+    ]
     return subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -102,6 +113,29 @@ def test_the_injector_is_killed_at_any_moment(victim: Victim, tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("adopted")
+def test_the_target_outlives_the_injector(victim: Victim, tmp_path: Path) -> None:
+    # Some calls are parked by a delay when the injector dies, one is perhaps just received.
+    rules = ["-e", "getppid:error=EAGAIN:probability=20%", "-e", "getpgrp:delay=100s:when=50"]
+    for turn in range(ROUNDS):
+        journal, log = tmp_path / f"journal{turn}", tmp_path / f"log{turn}"
+        words = [*INJECT, "run", "-q", "--journal", str(journal), *rules, "--"]
+        with subprocess.Popen(
+            [*words, victim("outlives"), str(log)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout
+            target = os.pidfd_open(int(process.stdout.readline()))
+            # It fails now and then; after this many lines from it the injector is killed.
+            for _ in range(random.Random(turn).randrange(1, 40)):
+                assert process.stdout.readline() == "EAGAIN\n"
+            process.kill()
+            process.wait()
+            rest = process.stdout.read()  # to its end: the target holds it
+        assert set(rest.split()) <= {"EAGAIN", "alone", "done"}, rest
+        assert rest.endswith("alone\ndone\n"), rest
+        assert select.select([target], [], [], 20)[0], "it did not end"
+        os.close(target)
+
+
 def test_the_keeper_is_killed(victim: Victim, tmp_path: Path) -> None:
     log, journal = tmp_path / "log", tmp_path / "journal"
     process = start(journal, [victim("busy"), str(log)], "-e", RULE)

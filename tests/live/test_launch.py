@@ -7,6 +7,7 @@ import pytest
 
 from injector.linux import seccomp
 from injector.linux.launch import Started, exec_state, launch
+from injector.linux.slate import Slate
 from injector.words.errors import InjectError
 from injector.words.subscription import Subscription
 from injector.words.syscalls import X86_64
@@ -19,7 +20,7 @@ PROGRAM = seccomp.build({X86_64: [Subscription(EXECVE), Subscription(GETPPID)]})
 def test_named_calls_stop_and_get_our_answer() -> None:
     code = "import os, sys; sys.exit(os.getppid() - 4200)"
     launched = launch([sys.executable, "-c", code], PROGRAM)
-    listener = seccomp.Listener(launched.listener)
+    listener = seccomp.Listener(launched.listener, Slate())
     seen = []
     while True:
         try:

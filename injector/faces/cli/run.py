@@ -48,6 +48,11 @@ TIMED_OUT = 124  # as timeout(1)
     metavar="T",
     help="End the target after so long, as 10s: SIGTERM, two seconds later SIGKILL; status 124.",
 )
+@click.option(
+    "--kill-on-exit",
+    is_flag=True,
+    help="Should inject be killed, CMD is too; else it runs on without faults.",
+)
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -57,6 +62,7 @@ def run(
     journal: Path | None,
     engine: str,
     timeout: str | None,
+    kill_on_exit: bool,
     require_fired: bool,
     watch: str | None,
     quiet: bool,
@@ -89,7 +95,13 @@ def run(
     decider = RulesDecider(checked, seed)
     printer = Printer(faults=not quiet and os.isatty(2), quiet=quiet)
     with launched(
-        command, decider, checked, engine=chosen, watched=watched, timeout=limit
+        command,
+        decider,
+        checked,
+        engine=chosen,
+        watched=watched,
+        timeout=limit,
+        kill_on_exit=kill_on_exit,
     ) as session:
         ended = follow(session, writer, printer)
     if writer is not None:

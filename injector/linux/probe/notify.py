@@ -22,6 +22,7 @@ from injector.linux.probe.filters import (
 from injector.linux.probe.finding import Finding, State
 from injector.linux.probe.host import allowance, tracing
 from injector.linux.probe.trial import Attempt, Channel, Child, attempt, describe, number
+from injector.linux.slate import Slate
 
 _GET_NOTIF_SIZES = 3
 _SIZES = (80, 24, 64)  # struct seccomp_notif, seccomp_notif_resp, seccomp_data
@@ -49,7 +50,7 @@ def _converse(channel: Channel) -> None:
         channel.tell(listening=True, predicted=told["lowest"] == told["listener"])
         channel.tell(**_pidfd_getfd(target.pid, told["listener"]))
         target.tell(give=True)
-        listener = seccomp.Listener(target.take())
+        listener = seccomp.Listener(target.take(), Slate())
         channel.tell(sync_wake_up=listener.sync_wake_up)
 
         target.tell(call=1)
