@@ -41,9 +41,6 @@ from .test_programs_servers import redis as redis_server
 REPEATS = int(os.environ.get("INJECT_ATTACH_REPEATS", "5"))
 
 SHORT = (
-    "read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg"
-    ":fd=socket:probability=10%:short=50%"
-)
     "read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg:fd=socket:probability=10%:short=50%"
 )
 """What each program must bear on a stream, and each does: no answer shows it."""
