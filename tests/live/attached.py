@@ -120,7 +120,11 @@ class Load:
 
     def until(self, holds: Callable[[], bool], what: str) -> None:
         """Wait until `holds`; fail at the first wrong answer."""
-        wait_until(lambda: holds() or any(one.wrong for one in self.askers), what)
+        try:
+            wait_until(lambda: holds() or any(one.wrong for one in self.askers), what)
+        except AssertionError as error:
+            root = self.program.server.process.pid
+            raise AssertionError(f"{error}\n{standing(family(root))}") from None
         self.check()
 
     def progress(self, count: int) -> None:
@@ -231,6 +235,18 @@ def tasks(pids: Sequence[int]) -> dict[int, dict[str, str]]:
                     words = (line.partition(":") for line in lines)
                     found[int(task)] = {key: value.strip() for key, _, value in words}
     return found
+
+
+def standing(pids: Sequence[int]) -> str:
+    """Return where every thread of some processes stands, for the message of a failure."""
+    keys = ("Name", "Tgid", "State", "TracerPid", "SigPnd", "ShdPnd", "SigBlk")
+    lines = []
+    for tid, status in tasks(pids).items():
+        call = ""
+        with contextlib.suppress(OSError):
+            call = Path(f"/proc/{tid}/syscall").read_text().strip()
+        lines.append(f"{tid} {' '.join(status.get(key, '') for key in keys)} in {call}")
+    return "\n".join(lines)
 
 
 def assert_let_go(root: int) -> None:

@@ -578,7 +578,7 @@ def test_nginx_changes_its_workers_while_attached(tmp_path: Path) -> None:
         with attached(tmp_path / "inject", pids, ["-q", "-e", rule]) as injector:
             clients.progress(3)
             os.kill(root, signal.SIGHUP)
-            wait_until(lambda: not any(map(alive, pids[1:])), "the old workers are gone")
+            clients.until(lambda: not any(map(alive, pids[1:])), "the old workers are gone")
             seen = clients.ordered
             clients.until(lambda: clients.ordered >= seen + 3, "refusals of the new workers")
             workers = family(root)[1:]
