@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ from .attached import (
     tasks,
     traced,
 )
-from .conftest import VICTIMS
+from .conftest import VICTIMS, Victim
 from .harness import finish
 from .servers import accepts, alive, free_port, serving, wait_until
 from .test_programs_servers import nginx as nginx_server
@@ -591,3 +592,33 @@ def test_nginx_changes_its_workers_while_attached(tmp_path: Path) -> None:
     assert {one["pid"] for one in run.injections} & set(workers)
     ends = {end["pid"]: (end["exit"], end["signal"]) for end in run.of("task_end")}
     assert [ends[pid] for pid in pids[1:]] == [(0, None)] * 2
+
+
+def test_nobody_is_forgotten_while_others_are_attached_to(tmp_path: Path, victim: Victim) -> None:
+    """What stops before all are seized is served as soon as they are."""
+    shown = {number: tmp_path / number / "stdout" for number in ("0", "1500")}
+
+    def dots(number: str) -> int:
+        return shown[number].stat().st_size
+
+    def writes(number: str) -> bool:
+        return dots(number) > 0
+
+    def more() -> bool:
+        return all(dots(number) > seen[number] + 10 for number in shown)
+
+    with contextlib.ExitStack() as stack:
+        pids = []
+        for number in shown:
+            command = [victim("crowd"), number]
+            up = serving(tmp_path / number, command, None, partial(writes, number))
+            pids.append(stack.enter_context(up).process.pid)
+        arguments = ["-q", "-e", "%file:path=/nowhere/**:error=EIO"]
+        with attached(tmp_path / "inject", pids, arguments) as injector:
+            seen = {number: dots(number) for number in shown}
+            wait_until(more, "both go on writing")
+            run = injector.stop(signal.SIGINT)
+        for pid in pids:
+            assert_let_go(pid)
+    assert (run.status, run.err, run.events[-1]["outcome"]) == (0, "", "detached")
+    assert len(run.of("task_start")) == 1 + 1501
