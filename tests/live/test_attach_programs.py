@@ -39,7 +39,7 @@ from .servers import accepts, alive, free_port, serving, wait_until
 from .test_programs_servers import nginx as nginx_server
 from .test_programs_servers import redis as redis_server
 
-REPEATS = int(os.environ.get("INJECT_ATTACH_REPEATS", "5"))
+REPEATS = int(os.environ.get("INJECT_ATTACH_REPEATS", "5"))  # the full proof is 200
 
 SHORT = (
     "read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg:fd=socket:probability=10%:short=50%"
