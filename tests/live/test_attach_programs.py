@@ -596,7 +596,7 @@ def test_nginx_changes_its_workers_while_attached(tmp_path: Path) -> None:
 
 def test_nobody_is_forgotten_while_others_are_attached_to(tmp_path: Path, victim: Victim) -> None:
     """What stops before all are seized is served as soon as they are."""
-    shown = {number: tmp_path / number / "stdout" for number in ("0", "1500")}
+    shown = {number: tmp_path / number / "stdout" for number in ("0", "3000")}
 
     def dots(number: str) -> int:
         return shown[number].stat().st_size
@@ -621,4 +621,4 @@ def test_nobody_is_forgotten_while_others_are_attached_to(tmp_path: Path, victim
         for pid in pids:
             assert_let_go(pid)
     assert (run.status, run.err, run.events[-1]["outcome"]) == (0, "", "detached")
-    assert len(run.of("task_start")) == 1 + 1501
+    assert len(run.of("task_start")) == 1 + 3001
