@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import posixpath
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
 
 from injector.engines.tasks import Task
 from injector.linux import procfs, sockets
@@ -19,6 +21,11 @@ from injector.rules.match import signed
 from injector.words.call import Address
 from injector.words.model import FdKind
 from injector.words.syscalls import Arch, Kind, signature
+
+if TYPE_CHECKING:
+    from injector.linux.unwind import Frame
+
+    Unwind: TypeAlias = Callable[[int], tuple[Frame, ...]]
 
 PATH_MAX = 4096
 _PAGE = 4096
@@ -75,18 +82,31 @@ def shape(name: str, arch: Arch) -> Shape:
 class StoppedCall:
     """One call at its stop, of either engine."""
 
-    __slots__ = ("arch", "by_loader", "name", "raw", "role", "started", "task")
+    __slots__ = (
+        "arch",
+        "by_loader",
+        "name",
+        "raw",
+        "role",
+        "stack",
+        "started",
+        "task",
+        "unwind",
+    )
 
     arch: Arch
     by_loader: bool
     name: str
     raw: tuple[int, ...]
     role: int
+    stack: tuple[Frame, ...] | None
     task: Task
 
-    def __init__(self, started: int) -> None:
+    def __init__(self, started: int, unwind: Unwind | None = None) -> None:
         # The engine fills in the rest, one object for all calls that nobody keeps.
         self.started = started
+        self.unwind = unwind
+        self.stack = None
 
     @property
     def args(self) -> tuple[int, ...]:
@@ -176,6 +196,18 @@ class StoppedCall:
             if fd >= 0 and self.fd_kind(fd) is FdKind.SOCKET:
                 found += sockets.ends(self.task.process.pidfd, fd)
         return tuple(found)
+
+    def frames(self) -> tuple[Frame, ...]:
+        """Its call stack, innermost first; () under an engine that cannot look."""
+        if self.unwind is None:
+            return ()
+        if self.stack is None:
+            self.stack = self.unwind(self.task.tid)
+        return self.stack
+
+    def callers(self) -> tuple[str, ...]:
+        """The functions and libraries of its call stack."""
+        return tuple(text for frame in self.frames() for text in frame.texts() if text)
 
     def _resolved(self, own: Address) -> tuple[Address, ...]:
         """Return a Unix address given by a relative path by its absolute one too."""

@@ -46,6 +46,7 @@ from injector.linux.registers import (
     RESTARTS,
     registers,
 )
+from injector.linux.unwind import Frame, Unwinder
 from injector.rules.decide import Order
 from injector.words.errors import InjectError
 from injector.words.model import Corrupt, Fail, Return, Rule, Short, Substitute
@@ -142,6 +143,7 @@ class PtraceEngine:
         self._everything = launched is None  # stop at every call; else the filter chooses
         self._registers = registers()
         self._describe = ptrace.Describer().at
+        self._unwinder: Unwinder | None = None  # libunwind is loaded when first asked for
         self._wait = ptrace.Waiter().block
         self._timer = libc.Timer()
         self._stops: deque[Stop] = deque()
@@ -202,7 +204,7 @@ class PtraceEngine:
         everything = self._everything
         on = SYSCALL if everything else CONT
         clones = self._clones
-        call = StoppedCall(self.started)
+        call = StoppedCall(self.started, self._unwind)
         while True:
             if stops:
                 return stops.popleft()
@@ -266,12 +268,13 @@ class PtraceEngine:
                 task.calls[name] = 1
             image = task.process.image
             call.task, call.name, call.role, call.raw = task, name, 0, info
+            call.stack = None
             call.by_loader = image.loader_start <= info[3] < image.loader_end
             order = decide(call)
             if order is not None:
                 tracee.call = call
                 stops.append(Ordered(call, order))
-                call = StoppedCall(self.started)
+                call = StoppedCall(self.started, self._unwind)
             else:
                 if name == "io_uring_setup":
                     stops.append(Remark("io_uring", task))
@@ -279,6 +282,11 @@ class PtraceEngine:
                     tracee.inside = _LOOKED_AT
                 looked_at = tracee.again is not None or tracee.restore is not None
                 resume(SYSCALL if looked_at else on, tid)
+
+    def _unwind(self, tid: int) -> tuple[Frame, ...]:
+        if self._unwinder is None:
+            self._unwinder = Unwinder()
+        return self._unwinder.frames(tid)
 
     def _drain(self) -> None:
         queue = self.queue
@@ -389,7 +397,7 @@ class PtraceEngine:
 
     def _keep_traced(self, tracee: Tracee, info: ptrace.SyscallInfo, arch: Arch) -> None:
         """Clear CLONE_UNTRACED: its child would have our filter and nobody to answer."""
-        call = StoppedCall(self.started)
+        call = StoppedCall(self.started, self._unwind)
         call.task, call.arch, call.raw = tracee.task, arch, info
         if info[5] == arch.numbers["clone"]:
             flags = info[6]
@@ -718,6 +726,8 @@ class PtraceEngine:
             self._tracees[tid] = tracee
         tracee.again = None
         process.executed()
+        if self._unwinder is not None:
+            self._unwinder.forget(process.pid)
         self._go(tracee)
         if self._early:
             self._adopt_early()
@@ -747,6 +757,8 @@ class PtraceEngine:
 
     def _end_task(self, task: Task, status: int) -> None:
         process = task.process
+        if self._unwinder is not None:
+            self._unwinder.forget(task.tid)
         self.records.task_gone(task)
         last = not process.tasks
         self._stops.append(TaskEnded(task, status, last))

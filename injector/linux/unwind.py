@@ -63,6 +63,11 @@ class Frame:
     library: str
     address: int
 
+    def __str__(self) -> str:
+        """Return `function+0x1c (/lib/libc.so.6)`, or what of it is known."""
+        name = f"{self.function}+{self.offset:#x}" if self.function else f"{self.address:#x}"
+        return f"{name} ({self.library})" if self.library else name
+
     def texts(self) -> tuple[str, str, str, str]:
         """Return what a rule may name it by, "" where unknown.
 

@@ -145,6 +145,8 @@ def example(key: str, call: Call) -> str:
             return call.process_names()[0]
         case "thread":
             return call.thread_name()
+        case "caller":
+            return next(iter(call.callers()), "")
         case "fd":
             return ", ".join(f"{fd} ({call.fd_kind(fd) or 'not open'})" for fd in call.fds())
         case "address":
@@ -174,4 +176,7 @@ def compile_match(match: Match) -> tuple[Test, ...]:
     if match.address:
         text = ", ".join(pattern.text for pattern in match.address)
         tests.append(Test("address", _address(match.address), text))
+    if match.caller is not None:
+        read = _globs(lambda call: call.callers(), match.caller)
+        tests.append(Test("caller", read, str(match.caller)))
     return tuple(tests)

@@ -134,11 +134,13 @@ class Session:
         timeout: int | None = None,
         *,
         leaves: bool = False,
+        stacks: bool = False,
     ) -> None:
         """Follow a target.
 
         Args:
             timeout: nanoseconds until its end, None for none.
+            stacks: tell the call stack with each injection.
             leaves: its end is that the target is let go; a signal to us asks for that too.
         """
         self.engine = engine
@@ -149,6 +151,7 @@ class Session:
         self._signals = signals
         self._timeout = timeout
         self._leaves = leaves
+        self._stacks = stacks
         self._detached = False
         self._timed_out = False
         self._terminated = False
@@ -244,6 +247,7 @@ class Session:
             fault_words(order),
             result_words(order),
             order.occurrence,
+            tuple(str(frame) for frame in call.frames()) if self._stacks else None,
         )
 
     def _woken(self, fds: tuple[int, ...]) -> Iterator[Event]:

@@ -26,7 +26,7 @@ from injector.words.syscalls import Arch, compat, native
 EngineName: TypeAlias = Literal["notify", "ptrace"]
 
 
-def engine_for_run(wanted: str, scenario: Scenario) -> tuple[EngineName, str]:
+def engine_for_run(wanted: str, scenario: Scenario, stacks: bool = False) -> tuple[EngineName, str]:
     """Return the engine to launch with, and why if it is not the usual one.
 
     Args:
@@ -38,11 +38,13 @@ def engine_for_run(wanted: str, scenario: Scenario) -> tuple[EngineName, str]:
     match wanted:
         case "notify":
             require_notify(scenario)
+            if stacks:
+                raise NotAvailable("--stacks needs the ptrace engine", help="leave --engine out")
             return "notify", ""
         case "ptrace":
             return "ptrace", ""
         case _:
-            reason = reason_for_ptrace(scenario)
+            reason = "--stacks asks for call stacks" if stacks else reason_for_ptrace(scenario)
             return ("ptrace", reason) if reason else ("notify", "")
 
 
@@ -56,6 +58,7 @@ def launched(
     watched: frozenset[str] = frozenset(),
     timeout: int | None = None,
     kill_on_exit: bool = False,
+    stacks: bool = False,
 ) -> Iterator[Session]:
     """Start a command under an engine; its session is over, or it is killed, at the end.
 
@@ -102,7 +105,7 @@ def launched(
                 )
         # The target keeps its own limit; we hold descriptors for each of its processes.
         raise_descriptor_limit()
-        session = Session(running, decider, bell, signals, keeper, timeout)
+        session = Session(running, decider, bell, signals, keeper, timeout, stacks=stacks)
         bell.start()
         # What is alive now stays; the loop itself makes no cycles.
         gc.freeze()
@@ -127,7 +130,9 @@ def launched(
         signals.close()
 
 
-def engine_for_attach(wanted: str, scenario: Scenario, pids: list[int]) -> EngineName:
+def engine_for_attach(
+    wanted: str, scenario: Scenario, pids: list[int], stacks: bool = False
+) -> EngineName:
     """Return the engine to attach with: ptrace leaves nothing behind, so it is the usual one.
 
     Raises:
@@ -136,6 +141,8 @@ def engine_for_attach(wanted: str, scenario: Scenario, pids: list[int]) -> Engin
     if wanted != "notify":
         return "ptrace"
     require_notify(scenario)
+    if stacks:
+        raise NotAvailable("--stacks needs the ptrace engine", help="leave --engine out")
     if len(pids) > 1:
         raise NotAvailable(
             f"--engine notify attaches to one process at a time, not to {len(pids)}",
@@ -152,6 +159,7 @@ def attached(
     *,
     watched: frozenset[str] = frozenset(),
     duration: int | None = None,
+    stacks: bool = False,
 ) -> Iterator[Session]:
     """Trace running processes; they are let go, unharmed, at the end.
 
@@ -175,7 +183,9 @@ def attached(
     try:
         for pid in pids:
             engine.attached(pid, seize_all(pid, ATTACH, engine.queue))
-        session = Session(engine, decider, bell, signals, None, duration, leaves=True)
+        session = Session(
+            engine, decider, bell, signals, None, duration, leaves=True, stacks=stacks
+        )
         bell.start()
         gc.freeze()
         yield session

@@ -80,3 +80,6 @@ class Call(Protocol):
 
     def addresses(self) -> tuple[Address, ...]:
         """The call's own socket address, or the peer and bound address of its descriptor."""
+
+    def callers(self) -> tuple[str, ...]:
+        """What its call stack goes through: functions and libraries; () if unknown."""

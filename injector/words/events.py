@@ -43,7 +43,10 @@ class TaskStart:
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """A decision that is carried out. Written before the target gets the answer."""
+    """A decision that is carried out. Written before the target gets the answer.
+
+    `stack` is the call stack, innermost first, None where nobody asked for it.
+    """
 
     t: float
     site: str
@@ -57,6 +60,7 @@ class Injection:
     fault: str
     result: str
     occurrence: int
+    stack: tuple[str, ...] | None = None
     event: str = field(default="injection", init=False)
 
 
@@ -101,4 +105,6 @@ Event: TypeAlias = Header | TaskStart | Injection | Control | TaskEnd | Footer
 def as_json(event: Event) -> dict[str, Any]:
     """Return the fields of an event, `event` first."""
     fields = asdict(event)
+    if fields.get("stack", ()) is None:
+        del fields["stack"]
     return {"event": fields.pop("event"), **fields}

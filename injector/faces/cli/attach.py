@@ -15,6 +15,7 @@ from injector.faces.cli.common import (
     follow,
     header,
     opening,
+    say_what_stacks_lack,
     settle_seed,
     shared_options,
     time_span,
@@ -53,6 +54,7 @@ def attach(
     duration: str | None,
     require_fired: bool,
     watch: str | None,
+    stacks: bool,
     quiet: bool,
 ) -> None:
     """Make system calls of running processes fail as SCENARIO and the rules of -e say.
@@ -72,15 +74,16 @@ def attach(
     decider = RulesDecider(checked, seed)
     names = [procfs.comm(pid) for pid in pids]
     writer = None
-    chosen = engine_for_attach(engine, checked, pids)
+    chosen = engine_for_attach(engine, checked, pids, stacks)
     with (
         grafted(pids[0], decider, checked, watched=watched, duration=limit)
         if chosen == "notify"
-        else attached(pids, decider, checked, watched=watched, duration=limit)
+        else attached(pids, decider, checked, watched=watched, duration=limit, stacks=stacks)
     ) as session:
         keeper = session.keeper
         if not quiet:
             opening(checked, seed, origin, chosen)
+            say_what_stacks_lack(checked, stacks)
             say(attached_line(pids, names, [len(procfs.threads(pid)) for pid in pids], limit))
         if journal is not None:
             writer = Journal(journal)

@@ -54,6 +54,9 @@ _OPTIONS = (
     ),
     click.option("--require-fired", is_flag=True, help="Exit with 3 if a rule never fired."),
     click.option("--watch", metavar="SYSCALLS", help="Stop these calls too, without a fault."),
+    click.option(
+        "--stacks", is_flag=True, help="Write each fault's call stack into the journal (ptrace)."
+    ),
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
 )
 
@@ -100,6 +103,16 @@ def opening(scenario: Scenario, seed: int, origin: str, engine: str) -> None:
     say(f"inject: seed {seed} ({origin}), engine {engine}, {what} ({count})")
     for line in warning_lines(lint(scenario)):
         say(line)
+
+
+def say_what_stacks_lack(scenario: Scenario, stacks: bool) -> None:
+    """Warn where call stacks are asked for and the library that reads them is missing."""
+    if stacks or any(rule.match.caller is not None for rule in scenario.rules):
+        from injector.linux.unwind import missing
+
+        lacks = missing()
+        if lacks:
+            say(f"inject: warning: {lacks}")
 
 
 def follow(session: Session, writer: Journal | None, printer: Printer) -> Ended:

@@ -178,6 +178,7 @@ _MISSED = {
     "process": "in processes other than {text}",
     "path": "on files other than {text}",
     "address": "to addresses other than {text}",
+    "caller": "by callers other than {text}",
 }
 
 
@@ -190,6 +191,7 @@ def _asked(rule: Rule, key: str) -> str:
         "process": str(match.process or ""),
         "path": str(match.path or ""),
         "address": ", ".join(one.text for one in match.address),
+        "caller": str(match.caller or ""),
     }
     return texts.get(key, "")
 

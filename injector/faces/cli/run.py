@@ -16,6 +16,7 @@ from injector.faces.cli.common import (
     follow,
     header,
     opening,
+    say_what_stacks_lack,
     settle_seed,
     shared_options,
     time_span,
@@ -65,6 +66,7 @@ def run(
     kill_on_exit: bool,
     require_fired: bool,
     watch: str | None,
+    stacks: bool,
     quiet: bool,
 ) -> None:
     """Start CMD and make its system calls fail as SCENARIO and the rules of -e say.
@@ -84,12 +86,13 @@ def run(
     limit = time_span("--timeout", timeout)
     watched = watched_calls(watch)
     checked = gather(scenario, expressions)
-    chosen, why = engine_for_run(engine, checked)
+    chosen, why = engine_for_run(engine, checked, stacks)
     find(command[0])
     seed, origin = settle_seed(seed, checked)
     writer = Journal(journal) if journal is not None else None
     if not quiet:
         opening(checked, seed, origin, f"{chosen} ({why})" if why else chosen)
+        say_what_stacks_lack(checked, stacks)
     if writer is not None:
         writer.write(header(command, checked, seed, chosen))
     decider = RulesDecider(checked, seed)
@@ -102,6 +105,7 @@ def run(
         watched=watched,
         timeout=limit,
         kill_on_exit=kill_on_exit,
+        stacks=stacks,
     ) as session:
         ended = follow(session, writer, printer)
     if writer is not None:
