@@ -152,7 +152,7 @@ def _refused(number: int) -> InjectError:
         return InjectError(
             "another supervisor already listens to this process tree (seccomp: EBUSY)",
             help="this happens inside another `inject run` and some container managers; "
-            "start the command outside of it",
+            "say --engine ptrace, or start the command outside of it",
         )
     return InjectError(
         f"the kernel refused the filter: {os.strerror(number)}",

@@ -160,7 +160,7 @@ def test_another_listener(here):
     assert found.state("own-filters") == "info"
     assert not found.engines["notify"]["run"]
     assert found.engines["ptrace"]["run"]
-    assert not found.run  # until there is a ptrace engine
+    assert found.run
 
 
 def test_a_listener_that_is_gone_is_no_listener(here):

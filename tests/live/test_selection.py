@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import Victim
 from .harness import INJECT, Run, inject
 
 # Tries the calls it is told and remembers the name of each one's error, or "ok".
@@ -330,3 +331,16 @@ def test_arguments(tmp_path: Path, rule: str, fail: set[str]) -> None:
     said, run = tried(f"{rule}:path={tmp_path}/file:error=EPERM", ARGS, tmp_path)
     assert failed(said, "EPERM") == fail
     assert len(run.injections) == len(fail)
+
+
+@pytest.mark.only("ptrace")
+def test_by_caller_and_call_stacks(victim: Victim) -> None:
+    # getppid is called by syscall(3), that by failed(), that by main.
+    rule = ["--stacks", "-e", "getppid:caller=failed:error=EIO"]
+    run = inject(rule, [victim("life", "-fno-inline"), "fails-once"])
+    assert run.injections, run.err
+    functions = [frame.partition("+")[0] for frame in run.injections[0]["stack"]]
+    assert functions[:3] == ["syscall", "failed", "main"]
+    other = inject(["-e", "getppid:caller=nobody:error=EIO"], [victim("life"), "fails-once"])
+    assert not other.injections
+    assert "by callers other than nobody" in other.err

@@ -27,10 +27,8 @@ _USAGE = {
 
 
 @click.command(
-    epilog="\b\nExamples:\n"
-    "  inject run -q -e 'getppid:error=EIO:name=no-parent' -- sleep 2 & sleep 1\n"
-    "  inject ctl disable no-parent && inject ctl snapshot\n\n"
-    "\b\nCommands:\n" + "\n".join(f"  {name} {' '.join(words)}" for name, words in _USAGE.items())
+    epilog="\b\nExample:\n"
+    "  inject run -q -e 'getppid:error=EIO:name=none' -- sleep 3 & sleep 1; inject ctl pause",
 )
 @click.argument("words", metavar="[SESSION] COMMAND [ARG]...", nargs=-1, required=True)
 def ctl(words: tuple[str, ...]) -> None:
@@ -39,6 +37,16 @@ def ctl(words: tuple[str, ...]) -> None:
     SESSION is the number that inject ps shows, of inject or of its target; it may be left out
     while there is only one. Each command is in the session's journal. The exit status is 0 when
     it was carried out, 125 otherwise.
+
+    \b
+    snapshot                              the session as JSON
+    pause, resume                         let every call pass; go on
+    enable RULE, disable RULE             let a rule fire or not
+    set RULE probability|limit|error V    change a rule
+    fire RULE                             at its next match, whatever its schedule says
+    add RULE-TEXT, remove RULE            as with -e; a filter cannot grow: see --watch
+    detach                                the target runs on without us
+    stop                                  end the target, or let an attached one go
     """
     session, command, arguments = _parts(words)
     wanted = _USAGE[command]

@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.text import Text
 
 from injector.linux.probe import TOPICS, Engine, Finding, State, can_run, probe, verdict
-from injector.linux.probe.verdict import AVAILABLE
 
 CANNOT_RUN = 125
 _PIPED_WIDTH = 100
@@ -115,17 +114,15 @@ def _engine_row(engine: Engine) -> _Row:
         text.append(f"\n{lost}for lack of: {', '.join(engine.lacks)}")
     if able and engine.limits:
         text.append(f"\nlimited by: {', '.join(engine.limits)}")
-    if engine.name not in AVAILABLE:
-        text.append("\nby what the kernel allows; this engine is not available yet")
-    elif engine.attach:
-        text.append("\nby what the kernel allows; attaching is not available yet")
     return engine.state, engine.name, text
 
 
 def _conclusion(engines: Sequence[Engine]) -> Text:
-    able = [engine.name for engine in engines if engine.run and engine.name in AVAILABLE]
+    able = [engine.name for engine in engines if engine.run]
     if not able:
         return Text("inject run cannot work here; what is missing is said above.", style="bold")
+    if "notify" not in able:
+        return Text(f"inject run works here with --engine {able[0]}.", style="bold")
     return Text(f"inject run works here, with the engine {' or '.join(able)}.", style="bold")
 
 

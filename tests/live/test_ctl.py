@@ -1,0 +1,174 @@
+"""Sessions are found and steered from outside, and by nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from injector.session.journal import read
+
+from .harness import INJECT, finish
+
+TARGET = "import os, sys\nfor line in sys.stdin:\n    print(os.getppid() > 0, flush=True)\n"
+
+
+class Session:
+    """A run of a program that makes one getppid for each line we write."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.journal = folder / "journal"
+        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
+        words = [*INJECT, "run", "-q", "--journal", str(self.journal), *arguments, "--"]
+        self.process = subprocess.Popen(
+            [*words, sys.executable, "-uc", TARGET],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        )
+
+    def call(self) -> str:
+        """Return "True", or "False" if the call failed: it returns -1 then."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def ctl(self, *words: str) -> tuple[int, str, str]:
+        return finish([*INJECT, "ctl", *words], env=self.environment)
+
+    def close(self) -> int:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.close()
+        self.process.stdout.close()
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    one = Session(tmp_path, "-e", "getppid:error=EIO:name=none")
+    yield one
+    if one.process.poll() is None:
+        one.process.kill()
+        one.close()
+
+
+def test_every_command_does_what_it_says(session: Session) -> None:
+    assert session.call() == "False"
+    steps = [
+        (("pause",), "True"),
+        (("resume",), "False"),
+        (("disable", "none"), "True"),
+        (("fire", "none"), "False"),
+        (("snapshot",), "True"),
+        (("enable", "none"), "False"),
+        (("set", "none", "probability", "0%"), "True"),
+        (("set", "none", "probability", "100%"), "False"),
+        (("set", "none", "limit", "1"), "True"),
+        (("add", "getppid:error=EPERM:name=more"), "False"),
+        (("remove", "more"), "True"),
+    ]
+    for words, answer in steps:
+        status, _, err = session.ctl(*words)
+        assert (status, err) == (0, ""), words
+        assert session.call() == answer, words
+    assert session.close() == 0
+    told = [(e["what"], e["detail"]) for e in read(session.journal) if e["event"] == "control"]
+    expected = [(words[0], " ".join(words[1:])) for words, _ in steps if words[0] != "snapshot"]
+    assert [what for what, _ in told] == [what for what, _ in expected]
+    assert ("set", "none probability 0%") in told
+
+
+def test_a_snapshot_says_how_it_stands(session: Session) -> None:
+    assert session.call() == "False"
+    _, out, _ = session.ctl("snapshot")
+    told = json.loads(out)
+    (rule,) = told["rules"]
+    assert (rule["rule"], rule["fired"], rule["enabled"]) == ("none", 1, True)
+    assert rule["seen"] >= rule["matched"] == 1
+    _, out, _ = finish([*INJECT, "ps"], env=session.environment)
+    head, row = out.splitlines()
+    assert head.split()[:2] == ["session", "pid"]
+    assert row.split()[:2] == [str(session.process.pid), str(told["pid"])]
+    assert session.ctl(str(told["pid"]), "pause")[0] == 0  # named by its target
+    assert session.call() == "True"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("set", "other", "limit", "1"), "there is no rule 'other'"),
+        (("set", "none", "probability", "lots"), "set: "),
+        (("set", "none", "colour", "red"), "colour cannot be set"),
+        (("add", "socket:error=EPERM"), "start with --watch socket"),
+        (("add", "getppid:error=ENOSUCH"), "ENOSUCH"),
+        (("add", "getppid:short=1"), "getppid"),
+        (("enable",), "takes 1 words"),
+        (("sing",), "no command sing"),
+        (("1", "pause"), "there is no session 1"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(
+    session: Session, words: tuple[str, ...], said: str
+) -> None:
+    assert session.call() == "False"
+    status, _, err = session.ctl(*words)
+    assert status == 125
+    assert said in err
+    assert session.call() == "False"
+
+
+def test_a_launched_target_is_let_go(session: Session) -> None:
+    assert session.call() == "False"
+    assert session.ctl("detach")[0] == 0
+    assert session.process.wait(30) == 0
+    # It lives, without faults; its end is the end of the keeper too.
+    assert session.call() == "True"
+    assert next(reversed(list(read(session.journal))))["outcome"] == "detached"
+    session.close()
+
+
+def test_stop_ends_the_target(session: Session) -> None:
+    assert session.call() == "False"
+    assert session.ctl("stop")[0] == 0
+    assert session.process.wait(30) == -15
+
+
+def test_under_ptrace_it_is_not_let_go(tmp_path: Path) -> None:
+    session = Session(tmp_path, "--engine=ptrace", "-e", "getppid:error=EIO:name=none")
+    assert session.call() == "False"
+    status, _, err = session.ctl("detach")
+    assert (status, "its filter needs a tracer" in err) == (125, True)
+    assert session.call() == "False"
+    assert session.close() == 0
+
+
+def test_those_who_watch_see_each_event_and_no_nonsense_harms(session: Session) -> None:
+    path = Path(session.environment["XDG_RUNTIME_DIR"], "inject", f"{session.process.pid}.sock")
+    assert session.call() == "False"
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(30)
+        peer.connect(str(path))
+        lines = peer.makefile("rw")
+        for nonsense in ("", "nothing", "[1]", '{"do": 1}', '{"do": "sing"}', '{"a": "b"}'):
+            lines.write(nonsense + "\n")
+            lines.flush()
+            assert json.loads(lines.readline())["ok"] is False
+        lines.write('{"do": "watch"}\n')
+        lines.flush()
+        assert json.loads(lines.readline())["control"] == 1
+        assert session.call() == "False"
+        assert json.loads(lines.readline())["event"] == "injection"
+    assert session.call() == "False"  # gone without a word
+    assert session.close() == 0
+    assert not path.exists()
