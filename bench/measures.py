@@ -1,7 +1,8 @@
-"""The five measurements. Each returns a Table: numbers, words for them, and aims."""
+"""The measurements. Each returns a Table: numbers, words for them, and aims."""
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -261,6 +262,76 @@ def start_up(tools: Tools, sizes: Sizes) -> Table:
     for name in list(commands)[1:3]:
         took = found[name].median
         table.aims.append(Aim(f"{name} starts in 200 ms", f"{took:.0f} ms", took <= 200))
+    return table
+
+
+def _attached(supervisor: Callable[[int], list[str]], tools: Tools, count: int) -> float:
+    """Nanoseconds of a call of a program that is attached to, timed from outside."""
+    with running([tools.calls, "marks", str(count), "3"]) as target:
+        assert target.stdin is not None and target.stdout is not None
+        target.stdout.readline()
+        with running(supervisor(target.pid)) as tracer:
+            status = Path(f"/proc/{target.pid}/status")
+            while "TracerPid:\t0" in status.read_text():
+                if tracer.poll() is not None:
+                    raise Failed(f"{' '.join(supervisor(target.pid))} ended early")
+                time.sleep(0.01)
+            for turn in range(2):  # the first for warming up
+                begun = time.perf_counter_ns()
+                target.stdin.write("\n")
+                target.stdin.flush()
+                target.stdout.readline()
+                if turn:
+                    return (time.perf_counter_ns() - begun) / count
+    raise Failed("not measured")
+
+
+def traced(tools: Tools, sizes: Sizes) -> Table:
+    """Microseconds of a call under ptrace, beside strace's."""
+    table = Table(
+        "6. Under ptrace: microseconds per call",
+        ("target", "variant", "median", "min", "max", "to strace"),
+    )
+    fault = "getppid:error=EPERM"
+    strace = ["strace", "-f", "-qq", "-o", os.devnull]
+    bpf = [*strace, "--seccomp-bpf", "-e", "trace=getppid", "-e", f"inject={fault}"]
+    ptrace = tools.inject("-q", "--engine", "ptrace", "-e", fault)
+
+    def ours(pid: int) -> list[str]:
+        words = tools.inject("-q", "-e", f"read:fd=77:{NEVER}")
+        at = words.index("run")
+        return [*words[:at], "attach", str(pid), *(w for w in words[at + 1 :] if w != "--")]
+
+    def theirs(pid: int) -> list[str]:
+        return [
+            *strace,
+            "-e",
+            "trace=read",
+            "-e",
+            "inject=read:error=EPERM:when=9999",
+            "-p",
+            str(pid),
+        ]
+
+    count = sizes.traced
+    variants: dict[str, Callable[[], float]] = {
+        "strace, error fired": partial(_per_call, bpf, tools, "getppid", count),
+        "inject, error fired": partial(_per_call, ptrace, tools, "getppid", count),
+        "strace, no match": partial(_attached, theirs, tools, count),
+        "inject, no match": partial(_attached, ours, tools, count),
+    }
+    found = interleave(sizes.rounds, variants)
+    table.keep(found)
+    ratios = {}
+    for kind, what in (("launched", "error fired"), ("attached", "no match")):
+        for who in ("strace", "inject"):
+            spread = found[f"{who}, {what}"]
+            ratios[kind] = spread.median / found[f"strace, {what}"].median
+            micros = [f"{n / 1e3:.2f}" for n in (spread.median, spread.low, spread.high)]
+            table.rows.append((kind, f"{who}, {what}", *micros, f"{ratios[kind]:.2f}"))
+    for kind, most in (("launched", 1.0), ("attached", 1.3)):
+        aim = f"{kind}: at most {most} of strace"
+        table.aims.append(Aim(aim, f"{ratios[kind]:.2f}", ratios[kind] <= most))
     return table
 
 

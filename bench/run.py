@@ -28,6 +28,7 @@ MEASURES: dict[str, Callable[[Tools, Sizes], Table]] = {
     "redis": measures.redis_set,
     "memory": measures.memory,
     "startup": measures.start_up,
+    "traced": measures.traced,
 }
 
 
