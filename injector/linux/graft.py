@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import select
+import socket
 import struct
-import threading
 import time
+import traceback
+from typing import NoReturn
 
 from injector.linux import libc, procfs, ptrace, seccomp
 from injector.linux.keeper import Keeper
@@ -50,9 +53,11 @@ _HEADER = 16  # bytes of struct sock_fprog
 _STOPPING = 1.0  # seconds for a thread to stop, before another is tried
 _ALL_STOPPING = 4.0
 _CALL = 30.0  # seconds for a call of ours: it may wait for another thread's execve
+_SPINS = 200  # looks before a pause between them
 _PAUSE = 0.0002
 _CODE_READ = 1 << 20
 
+_ANSWER = 1 << 16
 _SIGNALS_IN_RSEQ = 100
 _RSEQ_CS = 8  # offset in struct rseq of the section a thread is in, linux/rseq.h
 
@@ -74,23 +79,63 @@ def graft(pid: int, program: bytes, keeper: Keeper | None = None) -> Grafted:
     Raises:
         InjectError: it cannot be; the process is then as it was.
     """
-    outcome: list[Grafted | BaseException] = []
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    injector = os.getpid()
+    surgeon = os.fork()
+    if surgeon == 0:
+        ours.close()
+        _operate(theirs, injector, pid, program, keeper)
+    theirs.close()
+    with ours:
+        data, fds, _, _ = socket.recv_fds(ours, _ANSWER, 1)
+    os.waitpid(surgeon, 0)
+    if not data:
+        raise InjectError(f"the process of ours that attached to {_name(pid)} was killed")
+    answer = json.loads(data)
+    if "message" in answer:
+        kind = NotAvailable if answer.pop("not_available") else InjectError
+        raise kind(**answer)
+    return Grafted(pid, fds[0], answer["tid"], tuple(answer["again"]), answer["no_new_privs"])
 
-    def work() -> None:
+
+def _operate(
+    channel: socket.socket, injector: int, pid: int, program: bytes, keeper: Keeper | None
+) -> NoReturn:
+    """Do it in a process of its own: should ours be killed meanwhile, it still ends well.
+
+    Its end lets go even of a task that never stops (state D).
+    """
+    status = 1
+    try:
+        # Neither ^C nor a signal to our group reaches it.
+        os.setsid()
         try:
-            outcome.append(_graft(pid, program, keeper))
-        except BaseException as error:
-            outcome.append(error)
-
-    # The end of the tracing thread lets go even of a task that never stops (state D).
-    tracer = threading.Thread(target=work, name="tracer")
-    tracer.start()
-    tracer.join()
-    match outcome[0]:
-        case Grafted() as grafted:
-            return grafted
-        case error:
-            raise error
+            grafted = _graft(pid, program, keeper)
+        except InjectError as error:
+            answer: dict[str, object] = {
+                "message": error.message,
+                "help": error.help,
+                "status": error.status,
+                "not_available": isinstance(error, NotAvailable),
+            }
+            fds = []
+        else:
+            answer = {
+                "tid": grafted.tid,
+                "again": grafted.again,
+                "no_new_privs": grafted.no_new_privs,
+            }
+            fds = [grafted.listener]
+            # Killed before its keeper had the listener, which has gone with it then.
+            if keeper is not None and os.getppid() != injector:
+                _leave_alone(grafted.listener)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            socket.send_fds(channel, [json.dumps(answer).encode()], fds)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
 
 
 def _graft(pid: int, program: bytes, keeper: Keeper | None) -> Grafted:
@@ -112,6 +157,13 @@ def _graft(pid: int, program: bytes, keeper: Keeper | None) -> Grafted:
         ) from error
     finally:
         hand.let_go()
+
+
+def _leave_alone(listener: int) -> None:
+    """Have a keeper of its own answer for the filter."""
+    keeper = Keeper()
+    keeper.watch_listener(listener)
+    keeper.leave()
 
 
 def _name(pid: int) -> str:
@@ -339,6 +391,7 @@ class _Hand:
         ptrace.request(how, self.tid, number)
 
     def _wait(self, deadline: float) -> ptrace.Stop:
+        patience = _SPINS
         while True:
             tid, status = ptrace.poll(self.tid)
             if tid:
@@ -352,7 +405,11 @@ class _Hand:
                     raise _Gone
                 raise _Late
             self._serve()
-            time.sleep(_PAUSE)
+            patience -= 1
+            if patience > 0:
+                os.sched_yield()
+            else:
+                time.sleep(_PAUSE)
 
     def _serve(self) -> None:
         """Let pass what the filter stops meanwhile: our own calls may be among it."""
@@ -464,8 +521,9 @@ class _Hand:
             try:
                 listener = self._take(number)
                 if keeper is not None:
-                    keeper.watch_listener(listener)
-                    keeper.started()
+                    with contextlib.suppress(InjectError):  # it was killed; ours, too, will see it
+                        keeper.watch_listener(listener)
+                        keeper.started()
                 slate = Slate() if keeper is None else keeper.slate
                 self._listener = seccomp.Listener(listener, slate)
             finally:

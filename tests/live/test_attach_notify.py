@@ -217,3 +217,29 @@ def test_what_it_cannot_do(victim: Victim) -> None:
         assert "needs the ptrace engine" in said
         assert Path(f"/proc/{one.pid}/status").read_text().count("Seccomp:\t2") == before
         assert one.end() == 9
+
+
+def test_inject_is_killed_while_it_attaches(victim: Victim) -> None:
+    """Killed as soon as the target is touched: it goes on, with a keeper if it got its filter."""
+    for _ in range(5):
+        with opens(victim) as one:
+            status = Path(f"/proc/{one.pid}/status")
+            filters = status.read_text().count("Seccomp:\t2")
+            inject = subprocess.Popen(
+                [*ATTACH, str(one.pid), "-e", "openat:error=EIO:probability=0"],
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                wait_until(
+                    lambda status=status, before=filters: (
+                        "TracerPid:\t0" not in status.read_text()
+                        or status.read_text().count("Seccomp:\t2") > before
+                    ),
+                    "touched",
+                )
+            finally:
+                inject.kill()
+                inject.wait(DEADLINE)
+            assert one.ask() == "0 0 0"
+            assert one.ask() == "0 0 0"
+            assert one.end() == 9
