@@ -190,11 +190,10 @@ def test_the_target_ends(victim: Victim, tmp_path: Path) -> None:
     assert list(read(tmp_path / "journal"))[-1]["outcome"] == "exit"
 
 
-def test_a_second_time(victim: Victim, tmp_path: Path) -> None:
+def test_a_second_time(victim: Victim) -> None:
     """There is one listener for a process: a second one is refused, ptrace still works."""
     with opens(victim) as one:
-        with attached(one.pid, tmp_path, "-e", RULE, "--duration", "10ms") as inject:
-            assert inject.wait(DEADLINE) == 0
+        assert finish([*ATTACH, str(one.pid), "-e", RULE, "--duration", "10ms"])[0] == 0
         status, _, said = finish([*ATTACH, str(one.pid), "-e", RULE])
         assert status == 125
         assert "--engine ptrace" in said
