@@ -34,7 +34,6 @@ from injector.engines.call import StoppedCall
 from injector.engines.notify import JOB_CONTROL
 from injector.engines.tasks import Process, Records, Task
 from injector.linux import libc, pidfd, procfs, ptrace
-from injector.linux.core import Follower
 from injector.linux.doorbell import Doorbell
 from injector.linux.keeper import lost
 from injector.linux.launch import Launched, Started, exec_state
@@ -59,7 +58,6 @@ TRACED = frozenset({"io_uring_setup"})
 _CREATING = ("clone", "clone3")
 _CLONE_UNTRACED = 0x0080_0000  # linux/sched.h
 
-_LOOK_EVERY = 64  # waits between two looks at the core of a single task
 _PATIENCE = 5_000_000_000  # ns to wait for a task that does not stop when it is to be let go
 _EARLY = 1_000_000_000  # ns that a new task's creator has to tell of it
 _KILL_WAIT = 5.0  # seconds
@@ -145,8 +143,6 @@ class PtraceEngine:
         self._everything = launched is None  # stop at every call; else the filter chooses
         self._registers = registers()
         self._describe = ptrace.Describer().at
-        self._core = Follower()
-        self._until_look = _LOOK_EVERY
         self._unwinder: Unwinder | None = None  # libunwind is loaded when first asked for
         self._wait = ptrace.Waiter().block
         self._timer = libc.Timer()
@@ -227,10 +223,6 @@ class PtraceEngine:
                 if found is None:
                     continue
                 queue.append(found)
-                self._until_look -= 1
-                if not self._until_look:
-                    self._until_look = _LOOK_EVERY
-                    self._settle_core()
                 # Else a few busy tasks keep the others from ever being served.
                 if len(tracees) > 1:
                     self._drain()
@@ -295,12 +287,6 @@ class PtraceEngine:
         if self._unwinder is None:
             self._unwinder = Unwinder()
         return self._unwinder.frames(tid)
-
-    def _settle_core(self) -> None:
-        if len(self._tracees) == 1:
-            self._core.follow(next(iter(self._tracees)))
-        else:
-            self._core.roam()
 
     def _drain(self) -> None:
         queue = self.queue

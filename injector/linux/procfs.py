@@ -201,12 +201,6 @@ def filtered(tid: int) -> bool:
     return mode != b"" and mode.split(maxsplit=1)[0] != b"0"
 
 
-def core(tid: int) -> int | None:
-    """Return the core a task ran on last (field 39 of /proc/TID/stat), None if it is gone."""
-    text = _read(f"/proc/{tid}/stat")
-    return int(text.rpartition(b")")[2].split()[36]) if text else None
-
-
 def exit_code(pid: int) -> int | None:
     """Return a zombie's wait status (field 52 of /proc/PID/stat), None if not to be had."""
     text = _read(f"/proc/{pid}/stat")
