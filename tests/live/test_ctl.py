@@ -172,3 +172,36 @@ def test_those_who_watch_see_each_event_and_no_nonsense_harms(session: Session) 
     assert session.call() == "False"  # gone without a word
     assert session.close() == 0
     assert not path.exists()
+
+
+def test_an_attached_target_is_let_go(tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    words = [sys.executable, "-uc", TARGET]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as target:
+        assert target.stdin
+        assert target.stdout
+
+        def call() -> str:
+            assert target.stdin
+            assert target.stdout
+            target.stdin.write("\n")
+            target.stdin.flush()
+            return target.stdout.readline().strip()
+
+        assert call() == "True"
+        journal = tmp_path / "journal"
+        rule = ["-e", "getppid:error=EIO"]
+        attach = [*INJECT, "attach", str(target.pid), "--journal", str(journal), *rule]
+        with subprocess.Popen(attach, env=environment, stderr=subprocess.PIPE, text=True) as inject:
+            assert inject.stderr
+            while "attached to" not in inject.stderr.readline():
+                assert inject.poll() is None
+            assert call() == "False"
+            status, _, err = finish([*INJECT, "ctl", str(target.pid), "detach"], env=environment)
+            assert (status, err) == (0, "")
+            assert inject.wait(30) == 0
+        assert call() == "True"
+        assert [*read(journal)][-1]["outcome"] == "detached"
+        assert "TracerPid:\t0\n" in Path(f"/proc/{target.pid}/status").read_text()
