@@ -140,8 +140,8 @@ def test_traps_of_its_own(victim: Victim, flags: tuple[str, ...]) -> None:
 def test_job_control(victim: Victim) -> None:
     with living(victim("attach"), "job-control") as target:
         job = int(target.line())
-        attach_again(target.pid, 5, str(job), duration="30ms")
-        attach_again(job, 5, duration="30ms")
+        attach_again(target.pid, 2, str(job), duration="30ms")
+        attach_again(job, 2, duration="30ms")
         target.go()
         assert target.end() == (0, "ok\n")
 
