@@ -10,7 +10,7 @@ import select
 import signal
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fcntl import ioctl
 
 from injector.linux import pidfd as pidfds
@@ -58,15 +58,21 @@ def _stop(processes: dict[int, int]) -> None:
 
 
 def _refuse(listener: int) -> None:
+    for _ in callers(listener):
+        notification = bytearray(80)
+        try:
+            ioctl(listener, NOTIF_RECV, notification, True)
+            os.kill(struct.unpack_from("=I", notification, 8)[0], signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError, InterruptedError):
+            continue
+
+
+def callers(listener: int) -> Iterator[None]:
+    """Yield when a call waits to be received, until no task is left under the filter."""
     poll = select.poll()
     poll.register(listener, select.POLLIN)
     while True:
         for _, events in poll.poll():
             if not events & select.POLLIN:
-                return  # POLLHUP alone: no task is left under the filter
-            notification = bytearray(80)
-            try:
-                ioctl(listener, NOTIF_RECV, notification, True)
-                os.kill(struct.unpack_from("=I", notification, 8)[0], signal.SIGKILL)
-            except (FileNotFoundError, ProcessLookupError, InterruptedError):
-                continue
+                return  # POLLHUP alone
+            yield

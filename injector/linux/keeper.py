@@ -22,7 +22,7 @@ import time
 from typing import NoReturn
 
 from injector.linux import procfs, seccomp
-from injector.linux.ending import end_target
+from injector.linux.ending import callers, end_target
 from injector.linux.slate import Slate
 from injector.words.errors import InjectError
 
@@ -198,14 +198,9 @@ def _answer(listener: int, slate: Slate) -> None:
     for cookie in slate.waiting():
         with contextlib.suppress(OSError):  # EINPROGRESS: nobody has received it yet
             calls.proceed(cookie)
-    poll = select.poll()
-    poll.register(listener, select.POLLIN)
-    while True:
-        for _, events in poll.poll():
-            if not events & select.POLLIN:
-                return  # POLLHUP alone: no task is left under the filter
-            with contextlib.suppress(FileNotFoundError, InterruptedError):
-                calls.proceed(calls.receive()[0])
+    for _ in callers(listener):
+        with contextlib.suppress(FileNotFoundError, InterruptedError):
+            calls.proceed(calls.receive()[0])
 
 
 def _wake_with(target: int) -> None:
