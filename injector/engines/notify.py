@@ -310,9 +310,7 @@ class NotifyEngine:
         if self._launched is not None and not self._executed:
             pidfd.send(self._launched.pidfd, number)
             return
-        first = self.kinship.processes.get(self.first)
-        for process in [first] if first else list(self.kinship.processes.values()):
-            pidfd.send(process.pidfd, number)
+        self.kinship.signal(self.first, number)
 
     def send_all(self, number: int) -> None:
         """Signal every process of the target, also those that made no call yet."""

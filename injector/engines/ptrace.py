@@ -801,9 +801,7 @@ class PtraceEngine:
         if self._launched is not None and not self._executed:
             pidfd.send(self._launched.pidfd, number)
             return
-        first = self.records.processes.get(self.first)
-        for process in [first] if first else list(self.records.processes.values()):
-            pidfd.send(process.pidfd, number)
+        self.records.signal(self.first, number)
 
     def send_all(self, number: int) -> None:
         """Signal every process of the target."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from injector.linux import procfs
+from injector.linux import pidfd, procfs
 from injector.linux.procfs import Image
 
 
@@ -153,6 +153,12 @@ class Records:
         self.tasks[tid] = task
         self.fresh.append(task)
         return task
+
+    def signal(self, first: int, number: int) -> None:
+        """Signal this process; when it has ended, all that are left."""
+        process = self.processes.get(first)
+        for one in [process] if process else list(self.processes.values()):
+            pidfd.send(one.pidfd, number)
 
     def task_gone(self, task: Task) -> None:
         """Forget a thread."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from injector.words.model import FdSet, Masked, Range, Rule, Scenario
+from injector.words.model import FdSet, Masked, Range, Rule
 from injector.words.subscription import Comparison, Op, Subscription
 from injector.words.syscalls import Arch, Kind, native, signature
 
@@ -90,11 +90,10 @@ def subscriptions(
     return wanted
 
 
-def unconditional(scenario: Scenario, always: Iterable[str]) -> frozenset[str]:
+def unconditional(wanted: Mapping[Arch, list[Subscription]]) -> frozenset[str]:
     """Return the calls that a filter stops whatever their arguments: a rule may be added for them.
 
     Those that rules name with tests the kernel makes are left out.
     """
     arch = native()
-    wanted = subscriptions(scenario.rules, always, (arch,))[arch]
-    return frozenset(arch.names[one.number] for one in wanted if not one.comparisons)
+    return frozenset(arch.names[one.number] for one in wanted[arch] if not one.comparisons)

@@ -122,7 +122,7 @@ def reported_words(order: Order, result: int | None) -> str:
 
 
 class Session:
-    """One run under the notify engine."""
+    """One target under one engine."""
 
     def __init__(
         self,
@@ -149,7 +149,6 @@ class Session:
         self._keeper = keeper
         self._late: dict[StoppedCall, Injection] = {}  # told when their calls are over
         self._signals = signals
-        self._timeout = timeout
         self._leaves = leaves
         self._stacks = stacks
         self._detached = False
@@ -273,7 +272,7 @@ class Session:
                 if self._leaves:
                     yield self._detach("its time is up")
                 else:
-                    yield from self._time_is_up()
+                    yield from self._stop("timeout")
             elif self._control.owns(fd):
                 self._control.serve(fd)
                 yield from self._done
@@ -325,9 +324,6 @@ class Session:
         self._detached = True
         self.engine.detach()
         return Control(self._now(), "detach", why)
-
-    def _time_is_up(self) -> Iterator[Control]:
-        yield from self._stop("timeout")
 
     def _stop(self, why: str) -> Iterator[Control]:
         self.engine.release()

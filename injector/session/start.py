@@ -83,12 +83,11 @@ def launched(
         arches = arches_here()
         match engine:
             case "notify":
-                program = seccomp.build(subscriptions(scenario.rules, {*ROLES, *watched}, arches))
+                wanted = subscriptions(scenario.rules, {*ROLES, *watched}, arches)
+                program = seccomp.build(wanted)
                 target = launch(command, program, signals.inherited, keeper.watch_process)
                 bell = Doorbell()
-                running = NotifyEngine(
-                    target, arches, bell, keeper, unconditional(scenario, {*ROLES, *watched})
-                )
+                running = NotifyEngine(target, arches, bell, keeper, unconditional(wanted))
             case "ptrace":
                 from injector.engines.ptrace import TRACED, PtraceEngine, with_creations
                 from injector.linux.ptrace import LAUNCH
@@ -219,7 +218,8 @@ def grafted(
 
     require_process(pid)
     arches = arches_here()
-    program = seccomp.build(subscriptions(scenario.rules, {*ROLES, *watched}, arches))
+    wanted = subscriptions(scenario.rules, {*ROLES, *watched}, arches)
+    program = seccomp.build(wanted)
     signals = Signals()
     try:
         keeper = Keeper(remain=True)
@@ -236,8 +236,7 @@ def grafted(
     engine = bell = session = None
     try:
         bell = Doorbell()
-        named = unconditional(scenario, {*ROLES, *watched})
-        engine = NotifyEngine(target, arches, bell, keeper, named)
+        engine = NotifyEngine(target, arches, bell, keeper, unconditional(wanted))
         session = Session(engine, decider, bell, signals, keeper, duration, leaves=True)
         bell.start()
         gc.freeze()
