@@ -93,8 +93,9 @@ def run(
     if not quiet:
         opening(checked, seed, origin, f"{chosen} ({why})" if why else chosen)
         say_what_stacks_lack(checked, stacks)
+    first = header(command, checked, seed, chosen)
     if writer is not None:
-        writer.write(header(command, checked, seed, chosen))
+        writer.write(first)
     decider = RulesDecider(checked, seed)
     printer = Printer(faults=not quiet and os.isatty(2), quiet=quiet)
     with launched(
@@ -107,6 +108,7 @@ def run(
         kill_on_exit=kill_on_exit,
         stacks=stacks,
     ) as session:
+        session.introduce(first)
         ended = follow(session, writer, printer)
     if writer is not None:
         writer.close()
