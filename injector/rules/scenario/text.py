@@ -23,9 +23,9 @@ from injector.words.model import (
 from .values import (
     delay_text,
     exact_duration_text,
+    exact_retval_text,
     number_text,
     probability_text,
-    retval_text,
     short_text,
     signal_text,
 )
@@ -116,7 +116,7 @@ def outcome_text(outcome: Outcome) -> tuple[str, str]:
                 return "error", ",".join(name for name, _ in errnos)
             return "error", ",".join(f"{name}@{number_text(weight)}" for name, weight in errnos)
         case Return(value):
-            return "retval", retval_text(value)
+            return "retval", exact_retval_text(value)
         case Short():
             return "short", short_text(outcome)
         case Corrupt(how):
