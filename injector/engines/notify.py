@@ -110,14 +110,14 @@ class NotifyEngine:
         named: Collection[str] = (),
     ) -> None:
         """Answer for a target; `named` are the calls its filter stops without a test."""
-        self._named = frozenset(named)
+        self.named: frozenset[str] | None = frozenset(named)
         self.first = target.pid
         self._launched = target if isinstance(target, Launched) else None
         self.kinship = Kinship()
         self.status: int | None = None
         self.started = time.monotonic_ns()
         self._listener = Listener(target.listener, keeper.slate)
-        self._tasks = self.kinship.tasks
+        self.tasks = self._tasks = self.kinship.tasks
         self._bell = bell
         self._keeper = keeper
         self._slate = keeper.slate
@@ -337,7 +337,7 @@ class NotifyEngine:
         word = wants_ptrace(rule)
         if word:
             return f"{word} needs the ptrace engine; start with --engine ptrace"
-        return unseen(rule, self._named)
+        return unseen(rule, self.named or ())
 
     def cannot_leave(self) -> str:
         """Return why the target cannot be let go, "" if it can."""

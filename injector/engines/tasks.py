@@ -87,6 +87,7 @@ class Task:
         "blocking",
         "born",
         "calls",
+        "faults",
         "lanes",
         "lineage",
         "process",
@@ -101,6 +102,7 @@ class Task:
         self.lineage = lineage
         self.born = 0  # tasks it created so far
         self.calls: dict[str, int] = {}  # by name; a Site's number
+        self.faults = 0
         self.lanes: dict[str, Any] = {}  # the decider's own
         # The last notification of each call that may be restarted, and when one was
         # like the one before (ns).

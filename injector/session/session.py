@@ -36,8 +36,9 @@ from injector.rules.decide import Order, RulesDecider
 from injector.rules.scenario.values import duration_text, short_text
 from injector.session.control import ControlSocket
 from injector.session.steer import Steering, counts
+from injector.session.tally import Tally
 from injector.words.errors import InjectError
-from injector.words.events import Control, Event, Footer, Injection, TaskEnd, TaskStart
+from injector.words.events import Control, Event, Footer, Header, Injection, TaskEnd, TaskStart
 from injector.words.model import Corrupt, Fail, Return, Short, Substitute
 from injector.words.syscalls import errno_message, errno_name, signal_name
 
@@ -158,7 +159,8 @@ class Session:
         self._timer = libc.Timer()
         self._seed = decider.seed
         self._steering = Steering(engine, decider)
-        self._control = ControlSocket(bell, self._obey)
+        self._tally = Tally(engine)
+        self._control = ControlSocket(bell, self._obey, self._tally.recent)
         self._done: list[Control] = []  # what commands did, to be told
         bell.add(signals.fd)
         bell.add(self._timer.fd)
@@ -198,10 +200,14 @@ class Session:
                         if finishes_late(order.rule.fault):
                             self._late[call] = injection
                         else:
+                            self._tally.injected(call.task, injection)
                             yield injection
                         self.engine.carry_out(call, order)
                 case Completed(call, order, result):
-                    yield replace(self._late.pop(call), result=reported_words(order, result))
+                    reported = reported_words(order, result)
+                    injection = replace(self._late.pop(call), result=reported)
+                    self._tally.injected(call.task, injection)
+                    yield injection
                     self.engine.complete(call, order)
                 case TaskStarted(task):
                     name = procfs.comm(task.process.pid)
@@ -218,6 +224,7 @@ class Session:
                         signal_name(number) if number else None,
                     )
                     self.decider.forget(task)
+                    self._tally.ended(task)
                 case Paused():
                     self._pause()
                 case Remark("io_uring", task):
@@ -309,8 +316,12 @@ class Session:
             "process": procfs.comm(self.engine.first),
             "paused": self.decider.paused,
             "attached": self._leaves,
-            "rules": self._steering.rules(),
+            **self._tally.snapshot(self._steering.rules()),
         }
+
+    def introduce(self, header: Header) -> None:
+        """Let those who watch know how the session was started."""
+        self._tally.introduce(header)
 
     def close(self) -> None:
         """Take the control socket and the timer away."""

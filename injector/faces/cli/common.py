@@ -86,7 +86,11 @@ def header(
 
     return Header(
         tuple(command),
-        {"text": scenario.text, "rules": [rule.text for rule in scenario.rules]},
+        {
+            "name": scenario.name,
+            "text": scenario.text,
+            "rules": [rule.text for rule in scenario.rules],
+        },
         seed,
         engine,
         version("syscall-inject"),
