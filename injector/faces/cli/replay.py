@@ -29,7 +29,8 @@ _MISSES = 5  # shown one by one
     cls=WithCommand,
     epilog="\b\nExamples:\n"
     "  inject run -e 'write:error=ENOSPC' --journal j -- seq 3; inject replay j -- seq 3\n"
-    "  inject run -e 'read:path=/etc/hosts:error=EIO' --journal j -- cat /etc/hosts; inject replay j",
+    "  inject run -e 'read:path=/etc/hosts:error=EIO' --journal j -- cat /etc/hosts; "
+    "inject replay j",
 )
 @click.argument("recording", metavar="JOURNAL", type=click.Path(path_type=Path))
 @click.option(
