@@ -79,6 +79,7 @@ class Key:
     label: str = ""
     where: tuple[Place, ...] = PANES
     rank: int = 5
+    sign: str = ""  # stands in the footer for the key
 
 
 _R = (Place.RULES,)
@@ -87,20 +88,20 @@ _READ = (Place.DETAILS, Place.HELP)
 TABLE: tuple[Key, ...] = (
     Key(("a",), Do.ADD, "add a rule, in the grammar of -e", "add", PANES, 2),
     Key(("space",), Do.TOGGLE, "let the rule fire, or not", "on/off", _R, 2),
-    Key(("+", "="), Do.RAISE, "raise the rule's probability", "more", _R, 2),
-    Key(("-",), Do.LOWER, "lower the rule's probability", "less", _R, 2),
+    Key(("+", "="), Do.RAISE, "raise the rule's probability", "chance", _R, 2, "+ -"),
+    Key(("-",), Do.LOWER, "lower the rule's probability", where=_R),
     Key(("f",), Do.FIRE, "the rule fires at its next match, whatever its schedule", "fire", _R, 2),
-    Key(("x", "delete"), Do.REMOVE, "remove the rule; a and ↑ bring it back", "remove", _R, 3),
+    Key(("x", "delete"), Do.REMOVE, "remove the rule; a and ↑ bring it back", "remove", _R, 4),
     Key(("i", "enter"), Do.TYPE, "type to the target", "type", (Place.OUTPUT,), 2),
     Key(
         ("enter",), Do.DETAILS, "all there is to say about it", "details",
         (Place.RULES, Place.INJECTIONS, Place.TASKS), 4,
     ),
     Key(("/",), Do.FILTER, "show only the injections that have a text", "filter", PANES, 4),
-    Key(("p",), Do.PAUSE, "pause all rules, or go on", "pause", PANES, 3),
+    Key(("p",), Do.PAUSE, "pause all rules, or go on", "pause", PANES, 2),
     Key(("z",), Do.FREEZE, "freeze what is shown; nothing else stops", "freeze", PANES, 6),
     Key(("s",), Do.SAVE, "save the rules now in force as a scenario", "save", PANES, 5),
-    Key(("tab", "right"), Do.NEXT, "the next pane", "pane", PANES, 4),
+    Key(("tab", "right"), Do.NEXT, "the next pane", "pane", PANES, 3),
     Key(("shift-tab", "left"), Do.PREVIOUS, "the pane before"),
     Key(("up", "k", "wheel-up"), Do.UP, "up", where=(*PANES, *_READ)),
     Key(("down", "j", "wheel-down"), Do.DOWN, "down", where=(*PANES, *_READ)),

@@ -175,7 +175,7 @@ class Model:
     def state(self) -> str:
         """How the session stands, in a word or a few."""
         if self.footer is not None:
-            return _outcome(self.footer)
+            return outcome_words(self.footer)
         if self.lost:
             return self.lost
         if not self.told:
@@ -324,7 +324,8 @@ def _last_counts(
     )
 
 
-def _outcome(footer: Mapping[str, Any]) -> str:
+def outcome_words(footer: Mapping[str, Any]) -> str:
+    """Return how a session ended, by its footer."""
     match footer.get("outcome"):
         case "signal":
             return f"killed by {footer.get('signal')}"
