@@ -14,9 +14,9 @@ from injector.words.model import Rule, Scenario
 
 from .fields import KEYS, Field, Mistakes
 from .oneline import read
+from .scalars import resolve
 from .sets import OMITTED, split
 from .text import rule_text
-from .yaml_source import resolve
 
 _WIDTH = 100
 # Plain scalars that are read as they stand in every YAML, also within [ ] and { }.
