@@ -22,7 +22,7 @@ from typing import NoReturn
 
 from injector.linux import libc, procfs, seccomp
 from injector.linux.signals import Inherited
-from injector.words.errors import InjectError
+from injector.words.errors import InjectError, NotifyRefused
 
 _REPORT = struct.Struct("=Bi")  # what, number
 _LISTENER, _SECCOMP_FAILED, _EXEC_FAILED, _NO_NEW_PRIVS = range(4)
@@ -149,12 +149,12 @@ def _child(
 
 def _refused(number: int) -> InjectError:
     if number == errno.EBUSY:
-        return InjectError(
+        return NotifyRefused(
             "another supervisor already listens to this process tree (seccomp: EBUSY)",
             help="this happens inside another `inject run` and some container managers; "
-            "say --engine ptrace, or start the command outside of it",
+            "leave --engine out, or start the command outside of it",
         )
-    return InjectError(
+    return NotifyRefused(
         f"the kernel refused the filter: {os.strerror(number)}",
         help="`inject doctor` says what this machine allows",
     )

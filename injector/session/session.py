@@ -294,6 +294,8 @@ class Session:
         match do:
             case "snapshot":
                 return self.snapshot()
+            case "save":
+                return {"scenario": self._steering.save(procfs.comm(self.engine.first))}
             case "detach":
                 cannot = self.engine.cannot_leave()
                 if cannot:
@@ -324,8 +326,9 @@ class Session:
         self._tally.introduce(header)
 
     def close(self) -> None:
-        """Take the control socket away."""
+        """Take the control socket and the timer away."""
         self._control.close()
+        self._timer.close()
 
     def _pause(self) -> None:
         if self._keeper is not None:

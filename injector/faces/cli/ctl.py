@@ -20,6 +20,7 @@ _USAGE = {
     "fire": ("RULE",),
     "add": ("RULE-TEXT",),
     "remove": ("RULE",),
+    "save": (),
     "detach": (),
     "stop": (),
 }
@@ -44,6 +45,7 @@ def ctl(words: tuple[str, ...]) -> None:
     set RULE probability|limit|error V    change a rule
     fire RULE                             at its next match, whatever its schedule says
     add RULE-TEXT, remove RULE            as with -e; a filter cannot grow: see --watch
+    save                                  the rules in force, as a scenario file
     detach                                the target runs on without us
     stop                                  end the target, or let an attached one go
     """
@@ -58,6 +60,8 @@ def ctl(words: tuple[str, ...]) -> None:
     answer = ask(session, {"do": command, **dict(zip(names, arguments, strict=False))})
     if command == "snapshot":
         click.echo(json.dumps(answer, indent=2))
+    if command == "save":
+        click.echo(answer["scenario"], nl=False)
 
 
 @click.command(epilog="\b\nExample:\n  inject ps")

@@ -23,6 +23,7 @@ COMMANDS = {
     "watch": ("injector.faces.cli.watch:watch", "Show a session that runs, and steer it"),
     "ctl": ("injector.faces.cli.ctl:ctl", "Steer a session that runs"),
     "ps": ("injector.faces.cli.ctl:ps", "List the sessions that run"),
+    "report": ("injector.faces.cli.report:report", "Say what a sweep found"),
     "check": ("injector.faces.cli.check:check", "Check a scenario and say what it does"),
     "list": ("injector.faces.cli.lists:list_", "List scenarios, syscalls, errnos, groups"),
     "doctor": ("injector.faces.cli.doctor:doctor", "Say what this machine allows"),
