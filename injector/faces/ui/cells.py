@@ -89,13 +89,18 @@ def line(pieces: Iterable[Piece], width: int, style: Style = PLAIN) -> Text:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Return a text as lines of at most so many cells, broken anywhere."""
-    text = clean(text)
-    lines, begin, taken = [], 0, 0
-    for at, character in enumerate(text):
-        size = cell_len(character)
-        if taken + size > width and at > begin:
-            lines.append(text[begin:at])
-            begin, taken = at, 0
-        taken += size
-    return [*lines, text[begin:]]
+    """Return a text as lines of at most so many cells, broken between words where that goes."""
+    lines, rest = [], clean(text)
+    while cell_len(rest) > width:
+        at = taken = 0
+        for character in rest:
+            taken += cell_len(character)
+            if taken > width:
+                break
+            at += 1
+        at = max(at, 1)
+        space = rest.rfind(" ", at // 2, at + 1)
+        end = space if space > 0 else at
+        lines.append(rest[:end])
+        rest = rest[end:].removeprefix(" ")
+    return [*lines, rest]

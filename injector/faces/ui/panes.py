@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -188,7 +189,7 @@ def _head(model: Model, view: View, width: int) -> list[Text]:
     elif model.paused:
         mood = ODD
     badge = mood + Style(reverse=True, bold=True)
-    command = " ".join(map(str, told.get("command", ())))
+    command = " ".join(" ".join(map(str, told.get("command", ()))).split())
     process = str(told.get("process") or "").strip() or command.partition(" ")[0]
     first: list[Piece] = [(f" {state} ", badge), ("  ", PLAIN)]
     if process:
@@ -285,7 +286,8 @@ def _footer(place: Place, view: View, model: Model, width: int) -> Text:
     while True:
         pieces: list[Piece] = [(" ", PLAIN)]
         for one in offered:
-            pieces += [(one.sign or shown(one.keys[0]), FOCUS), (f" {one.label}  ", PLAIN)]
+            label = "resume" if one.do is Do.PAUSE and model.paused else one.label
+            pieces += [(one.sign or shown(one.keys[0]), FOCUS), (f" {label}  ", PLAIN)]
         if cells(pieces) <= width or len(offered) < 2:
             return line(pieces, width)
         worst = max(one.rank for one in offered)
@@ -489,9 +491,12 @@ _RIGHT = ("chance", "seen", "fired", "expected", "last")
 _HEADS = {"rule": "NAME", "what": "RULE", "minute": "LAST 60 S", "bar": "RATIO", "last": "LAST"}
 
 
+_CHANCE = re.compile(r":probability=[0-9.]+%?(?=:|$)")
+
+
 def what(rule: RuleRow) -> str:
-    """Return a rule's text without its name, which has a column."""
-    return rule.text.removesuffix(f":name={rule.name}")
+    """Return a rule's text without its name and probability, which have columns."""
+    return _CHANCE.sub("", rule.text.removesuffix(f":name={rule.name}"))
 
 
 def _rules(model: Model, view: View, width: int, height: int, focused: bool) -> list[Text]:
@@ -588,7 +593,9 @@ def spark(seconds: Sequence[float], width: int) -> str:
     size = max(1, len(seconds) // max(1, width))
     sums = [sum(seconds[at : at + size]) for at in range(0, len(seconds), size)][-width:]
     most = max(sums, default=0)
-    text = "".join(_LEVELS[math.ceil(one / most * 7)] if one > 0 else _LEVELS[0] for one in sums)
+    text = "".join(
+        _LEVELS[max(1, math.ceil(one / most * 7))] if one > 0 else _LEVELS[0] for one in sums
+    )
     return text.rjust(width, _LEVELS[0])
 
 
@@ -697,14 +704,14 @@ def _tasks(model: Model, view: View, width: int, height: int, focused: bool) -> 
     size = max(4, width - 2 - task - 7 - 6 - 6 - 4)
     heads: list[tuple[Pieces, int]] = [([(left("TASK", task), DIM)], task)]
     heads.append(([(right("TID", 7), DIM)], 7))
-    heads.append(([(left("PROCESS", size), DIM)], size))
+    heads.append(([(left("NAME", size), DIM)], size))
     heads += [([(right("CALLS", 6), DIM)], 6), ([(right("FAULTS", 6), DIM)], 6)]
     lines = [_row(heads, width, False, False)]
     chosen = min(view.task, len(model.tasks) - 1)
     high = height - 1
     first = window(len(model.tasks), chosen, high)
     for number, row in enumerate(model.tasks[first : first + max(0, high)], first):
-        name = row.process if row.thread in ("", row.process) else f"{row.process}: {row.thread}"
+        name = row.thread or row.process if row.tid != row.pid else row.process
         columns: list[tuple[Pieces, int]] = [
             ([(left(row.task, task), PLAIN)], task),
             ([(right(str(row.tid), 7), DIM)], 7),
