@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,7 +79,12 @@ def settle_seed(given: int | None, scenario: Scenario) -> tuple[int, str]:
 
 
 def header(
-    command: list[str], scenario: Scenario, seed: int, engine: str, pids: tuple[int, ...] = ()
+    command: list[str],
+    scenario: Scenario,
+    seed: int,
+    engine: str,
+    watched: Iterable[str],
+    pids: tuple[int, ...] = (),
 ) -> Header:
     """Return the journal's first line."""
     from importlib.metadata import version
@@ -98,6 +103,7 @@ def header(
         datetime.now(UTC).isoformat(timespec="milliseconds"),
         cwd(os.getpid()),
         pids,
+        tuple(sorted(watched)),
     )
 
 

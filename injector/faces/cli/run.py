@@ -120,7 +120,7 @@ def run(
             if not quiet:
                 say(f"inject: {refusal.message}: engine ptrace instead")
             session = stack.enter_context(start(chosen))
-        first = header(command, checked, seed, chosen)
+        first = header(command, checked, seed, chosen, watched)
         session.introduce(first)
         if writer is not None:
             writer.write(first)

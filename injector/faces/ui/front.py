@@ -1,6 +1,6 @@
 """The process in front of a live session: it keeps the terminal safe and loses no output.
 
-    front ── holder (leads the session of the pseudo-terminal) ── inject, as without --live ── target
+    front ── holder (leads the pseudo-terminal's session) ── inject, as without --live ── target
       └──── dashboard
 
 The front copies the pseudo-terminal's output into the spool, which the dashboard reads and which
@@ -129,7 +129,7 @@ class _Front:
         self._holder = holder
         self._output = output
         self._before = terminal.modes(tty)
-        self._spool = tempfile.TemporaryFile()  # noqa: SIM115: as long as we live
+        self._spool = tempfile.TemporaryFile()  # noqa: SIM115
         self._replayed = 0
         self._relaying = False
         self._dashboard = 0
@@ -164,8 +164,8 @@ class _Front:
                     self._status = self._number()
                     poll.unregister(self._told)
                 elif fd == woken:
-                    for number in os.read(woken, 512):
-                        self._signalled(number)
+                    for byte in os.read(woken, 512):
+                        self._signalled(byte)
                 elif fd == complaints:
                     data = os.read(complaints, _PART)
                     self._complaints += data
