@@ -162,6 +162,14 @@ class Records:
         for one in [process] if process else list(self.processes.values()):
             pidfd.send(one.pidfd, number)
 
+    def close(self) -> None:
+        """Close the descriptors of every process that is still recorded."""
+        for process in self.processes.values():
+            process.forget_memory()
+            os.close(process.pidfd)
+        self.processes.clear()
+        self.tasks.clear()
+
     def task_gone(self, task: Task) -> None:
         """Forget a thread."""
         self.tasks.pop(task.tid, None)

@@ -110,6 +110,10 @@ class Timer:
         spec = struct.pack("=4q", 0, 0, *divmod(rest, 1_000_000_000))
         _checked(_libc.timerfd_settime(self.fd, 0, spec, None))
 
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self.fd)
+
     def clear(self) -> None:
         """Make the descriptor unreadable again after the timer fired."""
         with contextlib.suppress(BlockingIOError):

@@ -326,8 +326,9 @@ class Session:
         self._tally.introduce(header)
 
     def close(self) -> None:
-        """Take the control socket away."""
+        """Take the control socket and the timer away."""
         self._control.close()
+        self._timer.close()
 
     def _pause(self) -> None:
         if self._keeper is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, TypeAlias
@@ -106,8 +105,6 @@ def launched(
         raise_descriptor_limit()
         session = Session(running, decider, bell, signals, keeper, timeout, stacks=stacks)
         bell.start()
-        # What is alive now stays; the loop itself makes no cycles.
-        gc.freeze()
         yield session
         session.close()
     except BaseException as error:
@@ -118,6 +115,8 @@ def launched(
         if bell is not None:
             bell.close()
         keeper.abandon()
+        if running is not None:
+            running.close()
         if _is_no_room(error):
             raise _no_room(error) from error
         raise
@@ -125,6 +124,7 @@ def launched(
         bell.close()
         if not session.left:
             keeper.dismiss()
+        running.close()
     finally:
         signals.close()
 
@@ -186,13 +186,13 @@ def attached(
             engine, decider, bell, signals, None, duration, leaves=True, stacks=stacks
         )
         bell.start()
-        gc.freeze()
         yield session
     finally:
         if session is not None:
             session.close()
         engine.end()
         bell.close()
+        engine.close()
         signals.close()
 
 
@@ -239,7 +239,6 @@ def grafted(
         engine = NotifyEngine(target, arches, bell, keeper, unconditional(wanted))
         session = Session(engine, decider, bell, signals, keeper, duration, leaves=True)
         bell.start()
-        gc.freeze()
         yield session
     finally:
         if session is not None:
@@ -252,6 +251,8 @@ def grafted(
             keeper.leave()
         if bell is not None:
             bell.close()
+        if engine is not None:
+            engine.close()
         signals.close()
 
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "attach": ("injector.faces.cli.attach:attach", "Inject into a program that runs already"),
     "ctl": ("injector.faces.cli.ctl:ctl", "Steer a session that runs"),
     "ps": ("injector.faces.cli.ctl:ps", "List the sessions that run"),
+    "report": ("injector.faces.cli.report:report", "Say what a sweep found"),
     "check": ("injector.faces.cli.check:check", "Check a scenario and say what it does"),
     "import": (
         "injector.faces.cli.import_:import_",
