@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import select
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 import click
 
-from injector.faces.cli.printer import fault_line, say
+from injector.faces.cli.printer import fault_line
+from injector.faces.ui import front
 from injector.faces.ui.client import Link, Message, find
 from injector.faces.ui.model import outcome_words
+from injector.linux.signals import die_by
 from injector.words.errors import InjectError
 from injector.words.events import Injection
 
@@ -30,43 +33,22 @@ def watch(session: int | None) -> None:
     TERM=dumb, each fault is a line on the standard output, until the session ends.
     """
     found = find(session)
-    if os.isatty(1) and os.isatty(0) and os.environ.get("TERM", "dumb") != "dumb":
+    if os.isatty(1) and not front.refusal():
         _draw(found)
     else:
         _lines(found)
 
 
 def _draw(session: int) -> None:
-    import termios
-    import tty
-
     from injector.faces.ui import dashboard
+    from injector.faces.ui.terminal import Terminal
 
-    class _Terminal:
-        def fileno(self) -> int:
-            return 0
+    def show(screen: Terminal, guard: int, complain: Callable[[str], None]) -> int:
+        return dashboard.run(screen, session, None, guard, owner=False, complain=complain)
 
-        def size(self) -> tuple[int, int]:
-            return tuple(os.get_terminal_size(1))  # type: ignore[return-value]
-
-        def read(self) -> bytes:
-            return os.read(0, 4096)
-
-        def write(self, data: bytes) -> None:
-            while data:
-                data = data[os.write(1, data) :]
-
-    errors: list[str] = []
-    before = termios.tcgetattr(0)
-    tty.setraw(0)
-    os.write(1, b"\x1b[?1049h\x1b[?1000h\x1b[?1006h")
-    try:
-        dashboard.run(_Terminal(), session, None, None, owner=False, complain=errors.append)
-    finally:
-        os.write(1, b"\x1b[?1006l\x1b[?1000l\x1b[?7h\x1b[?25h\x1b[?1049l")
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
-    for error in errors:
-        say(f"inject: {error}")
+    left = front.guard(show)
+    if left < 0:
+        die_by(-left)
 
 
 def _lines(session: int) -> None:

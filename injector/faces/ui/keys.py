@@ -54,6 +54,7 @@ class Do(enum.Enum):
     TYPE = "type"
     TYPED = "stop typing"
     INTERRUPT = "interrupt"
+    SUSPEND = "suspend"
     DETACH = "detach"
     STOP = "stop"
     HELP = "help"
@@ -112,6 +113,7 @@ TABLE: tuple[Key, ...] = (
     Key(("d",), Do.DETACH, "detach: the target runs on without faults", "detach", PANES, 7),
     Key(("S",), Do.STOP, "stop: end the target, or let an attached one go", "stop", PANES, 7),
     Key(("ctrl-c",), Do.INTERRUPT, "to the target, as on any terminal; ends inject watch"),
+    Key(("ctrl-z",), Do.SUSPEND, "suspend the dashboard; fg brings it back"),
     Key(("escape",), Do.BACK, "take the filter away"),
     Key(("?", "h"), Do.HELP, "this help", "help", PANES, 0),
     Key(("q",), Do.QUIT, "quit", "quit", PANES, 1),
