@@ -3,6 +3,7 @@
  *   calls getppid N       print nanoseconds per getppid(2)
  *   calls access N        the same of access("/dev/null"), a call that has a path
  *   calls marks STEP K    K times: STEP getppid calls, a line out, a byte in
+ *   calls stall N         print the longest of N getppid, in nanoseconds
  *   calls now             print CLOCK_MONOTONIC in nanoseconds before anything else
  */
 
@@ -33,9 +34,23 @@ static void accesses(long count)
         access("/dev/null", F_OK);
 }
 
+static long long longest(long count)
+{
+    long long before = now(), after, most = 0;
+
+    while (count-- > 0) {
+        syscall(SYS_getppid);
+        after = now();
+        if (after - before > most)
+            most = after - before;
+        before = after;
+    }
+    return most;
+}
+
 static int usage(void)
 {
-    fputs("usage: calls getppid N | access N | marks STEP K | now\n", stderr);
+    fputs("usage: calls getppid N | access N | marks STEP K | stall N | now\n", stderr);
     return 2;
 }
 
@@ -61,6 +76,11 @@ int main(int argc, char **argv)
             if (read(STDIN_FILENO, &byte, 1) != 1)
                 return 1;
         }
+        return 0;
+    }
+    if (!strcmp(argv[1], "stall")) {
+        longest(count / 20 + 100);
+        printf("%lld\n", longest(count));
         return 0;
     }
     if (!strcmp(argv[1], "access"))

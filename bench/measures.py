@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import redis
 
 from injector.words.syscalls import native
-from tools import HERE, Failed, Sizes, Spread, Tools, interleave, output, running
+from tools import HERE, Failed, Sizes, Spread, Tools, interleave, output, running, watching
 
 NEVER = "probability=0:error=EPERM"
 MARKS = (1, 2, 4, 6, 8, 10)
@@ -332,6 +333,50 @@ def traced(tools: Tools, sizes: Sizes) -> Table:
     for kind, most in (("launched", 1.0), ("attached", 1.3)):
         aim = f"{kind}: at most {most} of strace"
         table.aims.append(Aim(aim, f"{ratios[kind]:.2f}", ratios[kind] <= most))
+    return table
+
+
+def _stall(tools: Tools, count: int, watched: bool) -> float:
+    """Milliseconds of the longest of so many named calls."""
+    rule = "getppid:probability=0.1%:error=EPERM"
+    target = [tools.calls, "stall", str(count)]
+    with running([*tools.inject("-q", "-e", rule), *target]) as process:
+        assert process.stdout is not None
+        with watching(process.pid) if watched else contextlib.nullcontext():
+            return float(process.stdout.readline()) / 1e6
+
+
+def watched(tools: Tools, sizes: Sizes) -> Table:
+    """What a dashboard that watches costs the target."""
+    table = Table(
+        "7. With a dashboard that watches",
+        ("measured", "variant", "median", "min", "max", "to alone"),
+    )
+    rule = "read,write:probability=0.01%:error=EINTR"
+    inject = tools.inject("-q", "-e", rule)
+    calls = sizes.named * 4
+    variants: dict[str, Callable[[], float]] = {
+        "longest call, ms, alone": partial(_stall, tools, calls, False),
+        "longest call, ms, watched": partial(_stall, tools, calls, True),
+    }
+    if tools.redis_there:
+        for name, seen in (("alone", False), ("watched", True)):
+            variants[f"Redis SET a second, {name}"] = partial(
+                redis.throughput, inject, tools.folder, sizes.requests * 3, watched=seen
+            )
+    found = interleave(sizes.rounds, variants)
+    table.keep(found)
+    for name, spread in found.items():
+        what, _, who = name.rpartition(", ")
+        alone = found[f"{what}, alone"].median
+        numbers = [f"{n:,.2f}" for n in (spread.median, spread.low, spread.high)]
+        table.rows.append((what, who, *numbers, f"{spread.median / alone:.2f}"))
+    more = found["longest call, ms, watched"].median - found["longest call, ms, alone"].median
+    table.aims.append(Aim("longest call at most 5 ms longer", f"{more:+.2f} ms", more <= 5))
+    if tools.redis_there:
+        speeds = [found[f"Redis SET a second, {who}"].median for who in ("watched", "alone")]
+        ratio = speeds[0] / speeds[1]
+        table.aims.append(Aim("throughput within 5 %", f"{ratio:.3f}", ratio >= 0.95))
     return table
 
 

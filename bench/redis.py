@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tools import DEADLINE, Failed, output, running
+from tools import DEADLINE, Failed, output, running, watching
 
 CLIENTS = 20
 
@@ -40,8 +41,10 @@ def _wait(port: int, server: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-def throughput(supervisor: list[str], folder: Path, requests: int) -> float:
-    """Return the SET requests a second of one server under `supervisor`.
+def throughput(
+    supervisor: list[str], folder: Path, requests: int, *, watched: bool = False
+) -> float:
+    """Return the SET requests a second of one server under `supervisor`, or with a dashboard too.
 
     Raises:
         Failed: server or benchmark did not run.
@@ -53,7 +56,8 @@ def throughput(supervisor: list[str], folder: Path, requests: int) -> float:
     client += ["-c", str(CLIENTS), "-n", str(requests), "--csv"]
     with running([*supervisor, *server, "--logfile", str(folder / "redis.log")]) as process:
         _wait(port, process)
-        rows = list(csv.reader(io.StringIO(output(client))))
+        with watching(process.pid) if watched else contextlib.nullcontext():
+            rows = list(csv.reader(io.StringIO(output(client))))
         try:
             _say(port, b"SHUTDOWN NOSAVE")
             process.wait(DEADLINE)

@@ -29,6 +29,7 @@ MEASURES: dict[str, Callable[[Tools, Sizes], Table]] = {
     "memory": measures.memory,
     "startup": measures.start_up,
     "traced": measures.traced,
+    "watched": measures.watched,
 }
 
 

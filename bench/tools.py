@@ -6,12 +6,16 @@ Compiles the C programs; knows nothing of what is measured.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import statistics
+import struct
 import subprocess
 import sys
+import termios
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +147,49 @@ def output(command: list[str]) -> str:
     if done.returncode:
         raise Failed(f"{' '.join(command)}: status {done.returncode}\n{done.stderr.strip()}")
     return done.stdout
+
+
+@contextlib.contextmanager
+def watching(session: int) -> Iterator[None]:
+    """Have `inject watch` draw the session of this process on a terminal of 140 by 45.
+
+    Raises:
+        Failed: it drew nothing.
+    """
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 45, 140, 0, 0))
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "injector", "watch", str(session)],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        env={**os.environ, "TERM": "xterm-256color"},
+    )
+    os.close(slave)
+    drawn = threading.Event()
+
+    def read() -> None:
+        seen = b""
+        with contextlib.suppress(OSError):
+            while data := os.read(master, 65536):
+                seen = seen[-4096:] + data
+                if b"calls" in seen:
+                    drawn.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        if not drawn.wait(DEADLINE):
+            raise Failed("inject watch drew nothing")
+        yield
+        if watch.poll() is not None:
+            raise Failed(f"inject watch ended with status {watch.returncode}")
+    finally:
+        watch.kill()
+        watch.wait()
+        reader.join(DEADLINE)
+        os.close(master)
 
 
 @contextlib.contextmanager

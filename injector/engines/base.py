@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -95,6 +95,14 @@ class Engine(Protocol):
     def status(self) -> int | None:
         """The first process's wait status, None while it is not known."""
 
+    @property
+    def tasks(self) -> Mapping[int, Task]:
+        """The live tasks by their numbers."""
+
+    @property
+    def named(self) -> frozenset[str] | None:
+        """The calls that are stopped, None for every call."""
+
     def next(self, decide: Callable[[StoppedCall], Order | None]) -> Stop:
         """Let calls pass until one is decided otherwise or something else happens."""
 
@@ -130,6 +138,9 @@ class Engine(Protocol):
 
     def end(self) -> None:
         """Kill a launched target, let an attached one go; return when that is done."""
+
+    def close(self) -> None:
+        """Close every descriptor; the last thing that is asked."""
 
 
 def finishes_late(fault: Fault) -> bool:

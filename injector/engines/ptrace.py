@@ -133,6 +133,7 @@ class PtraceEngine:
             helper: a child of ours that must not die while the target runs.
         """
         self.records = Records()
+        self.tasks = self.records.tasks
         self.started = time.monotonic_ns()
         self.status: int | None = None
         self.first = launched.pid if launched is not None else 0
@@ -156,13 +157,15 @@ class PtraceEngine:
         self._sequence = 0
         self._leaving = False
         self._finished = False
-        self._named = frozenset(named)
+        self.named = None if self._everything else frozenset(named)
         self._table: Mapping[int, dict[int, tuple[str, Arch]]] = {
             arch.audit: {
                 number: (name, arch) for number, name in arch.names.items() if name in named
             }
             for arch in arches
         }
+        # Decided about by nobody, yet counted for those who watch.
+        self._others = {arch.audit: dict(arch.names) for arch in arches}
         self._clones = {
             arch.audit: {arch.numbers[name]: arch for name in _CREATING} for arch in arches
         }
@@ -203,7 +206,7 @@ class PtraceEngine:
         describe, resume, wait, table = self._describe, ptrace.request, self._wait, self._table
         everything = self._everything
         on = SYSCALL if everything else CONT
-        clones = self._clones
+        clones, others = self._clones, self._others
         call = StoppedCall(self.started, self._unwind)
         while True:
             if stops:
@@ -257,6 +260,12 @@ class PtraceEngine:
             if known is None:
                 if everything:
                     tracee.inside = _PASSING if tracee.again is None else _LOOKED_AT
+                    names = others.get(info[2])
+                    name = names.get(info[5], "?") if names is not None else "?"
+                    try:
+                        tracee.task.calls[name] += 1
+                    except KeyError:
+                        tracee.task.calls[name] = 1
                 looked_at = tracee.again is not None or tracee.restore is not None
                 resume(SYSCALL if looked_at else on, tid)
                 continue
@@ -813,8 +822,8 @@ class PtraceEngine:
 
     def lacks(self, rule: Rule) -> str:
         """Return why a rule that is added now could not fire, "" if it can."""
-        if not self._everything:
-            return unseen(rule, self._named)
+        if self.named is not None:
+            return unseen(rule, self.named)
         for arch in ARCHES.values():
             names = self._table.get(arch.audit)
             if names is not None:
@@ -873,6 +882,15 @@ class PtraceEngine:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(tid, signal.SIGKILL)
                 ptrace.request(CONT, tid)
+
+    def close(self) -> None:
+        """Close every descriptor; the last thing that is asked."""
+        self.records.close()
+        self._timer.close()
+        if self._launched is not None:
+            os.close(self._launched.report)
+            if not self._executed:
+                os.close(self._launched.pidfd)
 
     def _let_all_go(self) -> None:
         for stop in list(self._stops):

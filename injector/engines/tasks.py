@@ -23,6 +23,7 @@ class Process:
         "image",
         "lineage",
         "memory",
+        "name",
         "pending",
         "pid",
         "pidfd",
@@ -35,6 +36,7 @@ class Process:
         self.lineage = lineage
         self.image = image
         self.memory = -1
+        self.name = procfs.comm(pid)
         self.tasks: dict[int, Task] = {}
         self.pending: list[Creation] = []
         self.execing: Task | None = None
@@ -71,6 +73,7 @@ class Process:
         """Look again at what an execve(2) changed: image and memory."""
         self.forget_memory()
         self.image = procfs.image(self.pid)
+        self.name = procfs.comm(self.pid) or self.name
 
     def forget_memory(self) -> None:
         """Close /proc/PID/mem: it shows the memory of the program before an execve."""
@@ -87,6 +90,7 @@ class Task:
         "blocking",
         "born",
         "calls",
+        "faults",
         "lanes",
         "lineage",
         "process",
@@ -101,6 +105,7 @@ class Task:
         self.lineage = lineage
         self.born = 0  # tasks it created so far
         self.calls: dict[str, int] = {}  # by name; a Site's number
+        self.faults = 0
         self.lanes: dict[str, Any] = {}  # the decider's own
         # The last notification of each call that may be restarted, and when one was
         # like the one before (ns).
@@ -159,6 +164,14 @@ class Records:
         process = self.processes.get(first)
         for one in [process] if process else list(self.processes.values()):
             pidfd.send(one.pidfd, number)
+
+    def close(self) -> None:
+        """Close the descriptors of every process that is still recorded."""
+        for process in self.processes.values():
+            process.forget_memory()
+            os.close(process.pidfd)
+        self.processes.clear()
+        self.tasks.clear()
 
     def task_gone(self, task: Task) -> None:
         """Forget a thread."""

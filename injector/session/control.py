@@ -16,14 +16,20 @@ from typing import Any
 from injector.linux import rendezvous
 from injector.linux.doorbell import Doorbell
 from injector.words.errors import InjectError
-from injector.words.events import Event, as_json
+from injector.words.events import Event, Injection, as_json
 
 FORMAT = 1
 _LONGEST = 1 << 16  # bytes of a command
 _MOST = 1 << 22  # bytes that wait for a watcher before it is dropped
+_A_SECOND = 500  # injections that watchers are told of
 _READ, _WRITE = 1, 4  # EPOLLIN, EPOLLOUT
 
 Obey = Callable[[str, dict[str, Any]], dict[str, Any]]
+Recent = Callable[[], list[dict[str, Any]]]
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
 class _Peer:
@@ -37,15 +43,25 @@ class _Peer:
 
 
 class ControlSocket:
-    """The sockets; `obey` carries a command out and returns what to answer."""
+    """The sockets; `obey` carries a command out and returns what to answer,
+    `recent` the last injections for one who begins to watch."""
 
-    def __init__(self, bell: Doorbell, obey: Obey) -> None:
-        """Open the socket, if this machine lets us; without it nobody can steer the session."""
+    def __init__(self, bell: Doorbell, obey: Obey, recent: Recent, *, closed: bool = False) -> None:
+        """Open the socket, if this machine lets us; without it nobody can steer the session.
+
+        Args:
+            closed: nobody may.
+        """
         self._bell = bell
         self._obey = obey
+        self._recent = recent
         self._peers: dict[int, _Peer] = {}
         self._watchers: list[_Peer] = []
+        self._second = self._told = 0  # injections that watchers were told of, in which second
+        self._skipped = 0
         self._listener: socket.socket | None = None
+        if closed:
+            return
         try:
             self._listener, self._path = rendezvous.listen()
         except OSError:
@@ -77,7 +93,7 @@ class ControlSocket:
             return
         *lines, peer.unread = (peer.unread + data).split(b"\n")
         for line in lines:
-            self._send(peer, self._answer(peer, line))
+            self._send(peer, _line(self._answer(peer, line)))
         if len(peer.unread) > _LONGEST:
             self._drop(peer)
 
@@ -90,7 +106,12 @@ class ControlSocket:
         if do == "watch":
             peer.watches = True
             self._watchers.append(peer)
-            return {"ok": True, "control": FORMAT, "pid": os.getpid()}
+            return {
+                "ok": True,
+                "control": FORMAT,
+                "pid": os.getpid(),
+                "recent": self._recent(),
+            }
         try:
             return {"ok": True, **self._obey(do, words)}
         except InjectError as error:
@@ -98,13 +119,24 @@ class ControlSocket:
 
     def show(self, event: Event) -> None:
         """Tell the watchers of an event."""
-        if self._watchers:
-            line = as_json(event)
-            for peer in list(self._watchers):
-                self._send(peer, line)
+        if not self._watchers:
+            return
+        if isinstance(event, Injection):
+            if int(event.t) != self._second:
+                self._second, self._told = int(event.t), 0
+            if self._told >= _A_SECOND:
+                self._skipped += 1
+                return
+            self._told += 1
+        line = as_json(event)
+        if self._skipped:
+            line["watch_skipped"], self._skipped = self._skipped, 0
+        data = _line(line)
+        for peer in list(self._watchers):
+            self._send(peer, data)
 
-    def _send(self, peer: _Peer, message: dict[str, Any]) -> None:
-        peer.unsent += json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    def _send(self, peer: _Peer, data: bytes) -> None:
+        peer.unsent += data
         self._flush(peer)
 
     def _flush(self, peer: _Peer) -> None:

@@ -15,7 +15,7 @@ from injector.rules.scenario.fields import Bad
 from injector.rules.scenario.oneline import parse_rules
 from injector.rules.scenario.values import count, probability
 from injector.words.errors import InjectError
-from injector.words.model import Fail
+from injector.words.model import Fail, Rule
 from injector.words.syscalls import errno_number
 
 COMMANDS: Mapping[str, str] = {
@@ -40,6 +40,14 @@ def counts(totals: Totals) -> dict[str, object]:
     return fields
 
 
+def _error(rule: Rule) -> str:
+    match rule.fault.outcome:
+        case Fail(errnos):
+            return ", ".join(name for name, _ in errnos)
+        case _:
+            return ""
+
+
 class Steering:
     """Carries out the commands that are about rules."""
 
@@ -47,7 +55,7 @@ class Steering:
         self._engine = engine
         self._decider = decider
 
-    def rules(self) -> list[dict[str, object]]:
+    def rules(self) -> list[dict[str, Any]]:
         """Return every rule as it stands: its text, whether it is enabled, its totals."""
         return [
             {
@@ -55,6 +63,8 @@ class Steering:
                 "text": totals.rule.text,
                 "enabled": state.enabled,
                 "probability": totals.rule.probability,
+                "limit": totals.rule.limit,
+                "error": _error(totals.rule),
             }
             for state, totals in zip(self._decider.states, self._decider.totals(), strict=True)
         ]

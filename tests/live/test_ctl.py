@@ -14,6 +14,7 @@ import pytest
 
 from injector.session.journal import read
 
+from .attaching import poll_until
 from .harness import INJECT, finish
 
 TARGET = "import os, sys\nfor line in sys.stdin:\n    print(os.getppid() > 0, flush=True)\n"
@@ -95,6 +96,14 @@ def test_a_snapshot_says_how_it_stands(session: Session) -> None:
     (rule,) = told["rules"]
     assert (rule["rule"], rule["fired"], rule["enabled"]) == ("none", 1, True)
     assert rule["seen"] >= rule["matched"] == 1
+    assert (rule["error"], rule["limit"], rule["last"] <= told["t"]) == ("EIO", None, True)
+    assert (told["engine"], told["faults"], told["calls"]["getppid"]) == ("notify", 1, 1)
+    assert told["command"][0] == sys.executable
+    assert "getppid" in told["named"]
+    (task,) = told["tasks"]
+    assert (task["task"], task["pid"], task["tid"]) == ("0", told["pid"], told["pid"])
+    assert (task["faults"], task["calls"]) == (1, sum(told["calls"].values()))
+    assert task["process"] == task["thread"] == told["process"]
     _, out, _ = finish([*INJECT, "ps"], env=session.environment)
     head, row = out.splitlines()
     assert head.split()[:2] == ["session", "pid"]
@@ -166,7 +175,9 @@ def test_those_who_watch_see_each_event_and_no_nonsense_harms(session: Session) 
             assert json.loads(lines.readline())["ok"] is False
         lines.write('{"do": "watch"}\n')
         lines.flush()
-        assert json.loads(lines.readline())["control"] == 1
+        answer = json.loads(lines.readline())
+        assert answer["control"] == 1
+        assert [event["syscall"] for event in answer["recent"]] == ["getppid"]
         assert session.call() == "False"
         assert json.loads(lines.readline())["event"] == "injection"
     assert session.call() == "False"  # gone without a word
@@ -205,3 +216,34 @@ def test_an_attached_target_is_let_go(tmp_path: Path) -> None:
         assert call() == "True"
         assert [*read(journal)][-1]["outcome"] == "detached"
         assert "TracerPid:\t0\n" in Path(f"/proc/{target.pid}/status").read_text()
+
+
+def test_watchers_are_spared_a_flood(tmp_path: Path) -> None:
+    flood = "import os\ninput()\nfor _ in range(20000):\n    os.getppid()\n"
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    journal = tmp_path / "journal"
+    words = ["run", "-q", "-e", "getppid:error=EIO", "--journal", str(journal), "--"]
+    with subprocess.Popen(
+        [*INJECT, *words, sys.executable, "-c", flood], stdin=subprocess.PIPE, env=environment
+    ) as process:
+        path = tmp_path / "inject" / f"{process.pid}.sock"
+        poll_until(path.exists)
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(60)
+            peer.connect(str(path))
+            lines = peer.makefile("rw")
+            lines.write('{"do": "watch"}\n')
+            lines.flush()
+            assert json.loads(lines.readline())["ok"]
+            assert process.stdin
+            process.stdin.write(b"\n")
+            process.stdin.close()
+            events = [json.loads(line) for line in lines]
+        assert process.wait(60) == 0
+    told = [event for event in events if event["event"] == "injection"]
+    skipped = sum(event.get("watch_skipped", 0) for event in events)
+    seconds = int(told[-1]["t"]) - int(told[0]["t"]) + 1
+    assert len(told) <= 500 * seconds
+    assert len(told) + skipped == 20000
+    assert sum(event["event"] == "injection" for event in read(journal)) == 20000
+    assert events[-1]["event"] == "footer"

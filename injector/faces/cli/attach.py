@@ -85,10 +85,12 @@ def attach(
             opening(checked, seed, origin, chosen)
             say_what_stacks_lack(checked, stacks)
             say(attached_line(pids, names, [len(procfs.threads(pid)) for pid in pids], limit))
+        command = procfs.cmdline(pids[0]).split(" ")
+        first = header(command, checked, seed, chosen, watched, tuple(pids))
+        session.introduce(first)
         if journal is not None:
             writer = Journal(journal)
-            command = procfs.cmdline(pids[0]).split(" ")
-            writer.write(header(command, checked, seed, chosen, tuple(pids)))
+            writer.write(first)
         printer = Printer(faults=not quiet and os.isatty(2), quiet=quiet)
         ended = follow(session, writer, printer)
     if writer is not None:

@@ -1,0 +1,100 @@
+"""What a session shows to those who watch it: counts of calls, tasks and faults so far.
+
+Kept as events come, told when asked. A snapshot is made between two calls of the target, so it
+is bounded: it lists so many tasks, and reads so many names of them from /proc, at a time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import asdict
+from typing import Any
+
+from injector.engines.base import Engine
+from injector.engines.tasks import Task
+from injector.linux import procfs
+from injector.words.events import Header, Injection, as_json
+
+_TASKS = 200  # in a snapshot
+_NAMES = 16  # read for a snapshot, of threads that may have changed theirs
+_RECENT = 200  # injections that one who begins to watch is told of
+
+
+class Tally:
+    """The counts of one session."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._header: dict[str, Any] = {}
+        self._gone: Counter[str] = Counter()  # calls of tasks that have ended
+        self._names: dict[int, str] = {}
+        self._last: dict[str, float] = {}
+        self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
+        self.faults = 0
+
+    def introduce(self, header: Header) -> None:
+        """Let those who watch know how the session was started."""
+        told = asdict(header)
+        self._header = {
+            "scenario": told["scenario"].get("name", ""),
+            **{key: told[key] for key in ("version", "seed", "engine", "command")},
+        }
+
+    def injected(self, task: Task, injection: Injection) -> None:
+        """Count a fault."""
+        task.faults += 1
+        self.faults += 1
+        self._last[injection.rule] = injection.t
+        self._recent.append(as_json(injection))
+
+    def ended(self, task: Task) -> None:
+        """Keep the counts of a task that is gone."""
+        self._gone.update(task.calls)
+        self._names.pop(task.tid, None)
+
+    def recent(self) -> list[dict[str, Any]]:
+        """Return the last injections."""
+        return list(self._recent)
+
+    def calls(self) -> dict[str, int]:
+        """Return how many calls have stopped, by name."""
+        calls = self._gone.copy()
+        for task in self._engine.tasks.values():
+            calls.update(task.calls)
+        return dict(calls)
+
+    def snapshot(self, rules: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the counts; `rules` gets the time of each one's last injection."""
+        tasks = list(self._engine.tasks.values())
+        named = self._engine.named
+        shown = sorted(tasks, key=lambda task: -task.faults)[:_TASKS]
+        self._read_names(shown)
+        return {
+            **self._header,
+            "faults": self.faults,
+            "calls": self.calls(),
+            "named": None if named is None else sorted(named),
+            "tasks_total": len(tasks),
+            "tasks": [self._task(task) for task in shown],
+            "rules": [{**rule, "last": self._last.get(rule["rule"])} for rule in rules],
+        }
+
+    def _task(self, task: Task) -> dict[str, Any]:
+        return {
+            "task": task.lineage,
+            "pid": task.process.pid,
+            "tid": task.tid,
+            "process": self._names.get(task.process.pid, ""),
+            "thread": self._names.get(task.tid, ""),
+            "calls": sum(task.calls.values()),
+            "faults": task.faults,
+        }
+
+    def _read_names(self, tasks: list[Task]) -> None:
+        # Those not known yet first, then the ones read longest ago: a dict keeps that order.
+        wanted = {task.tid for task in tasks} | {task.process.pid for task in tasks}
+        unknown = [tid for tid in wanted if tid not in self._names]
+        known = [tid for tid in self._names if tid in wanted]
+        for tid in (unknown + known)[:_NAMES]:
+            self._names.pop(tid, None)
+            self._names[tid] = procfs.comm(tid)
