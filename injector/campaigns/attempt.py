@@ -10,9 +10,10 @@ import contextlib
 import hashlib
 import os
 import re
+import resource
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -122,7 +123,7 @@ def attempt(wish: Attempt) -> Attempted:
             )
             return decider
 
-        result = carry_out(job, decides, look)
+        result = _unlimited(lambda: carry_out(job, decides, look))
         names = sorted(digests(work, read=False)) if wish.job.workdir is not None else []
         facts = Facts(
             _descriptors(decider, folder),
@@ -132,6 +133,15 @@ def attempt(wish: Attempt) -> Attempted:
             kept,
         )
         return Attempted(result, facts, tuple(getattr(decider, "points", ())))
+
+
+def _unlimited(make: Callable[[], Result]) -> Result:
+    """Make a run; it takes all descriptors it may have, the next target shall not."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        return make()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
 
 @contextmanager
@@ -164,9 +174,7 @@ def _descriptors(decider: Witness | None, folder: str) -> tuple[str, ...] | None
     if decider is None or decider.descriptors is None:
         return None
     return tuple(
-        sorted(
-            _NUMBER.sub("", target).replace(f"{folder}/", "") for target in decider.descriptors
-        )
+        sorted(_NUMBER.sub("", target).replace(f"{folder}/", "") for target in decider.descriptors)
     )
 
 

@@ -140,11 +140,7 @@ def _silent(run: Attempted, baseline: Baseline) -> Outcome | None:
     result, usual = run.result, baseline.first.result
     if result.status != 0 or usual.status != 0:
         return None
-    lost = [
-        name
-        for name in ("stdout", "files")
-        if _differs(name, _view(run)[name], baseline)
-    ]
+    lost = [name for name in ("stdout", "files") if _differs(name, _view(run)[name], baseline)]
     if not lost or _told(run, baseline):
         return None
     what = _list(lost)

@@ -13,10 +13,11 @@ from typing import TypeAlias
 
 from injector.campaigns.plausible import CALLS, plausible
 from injector.campaigns.store import PointRow
+from injector.campaigns.witness import Witness
 from injector.engines.call import StoppedCall
 from injector.engines.words import arguments
 from injector.linux.unwind import Frame
-from injector.rules.decide import Order, RulesDecider, State
+from injector.rules.decide import Order, State
 from injector.rules.scenario.text import fault_text
 from injector.words.call import Call
 from injector.words.model import Fail, Rule, Scenario
@@ -35,7 +36,7 @@ class Point:
     faults: tuple[str, ...]
 
 
-class Recorder(RulesDecider):
+class Recorder(Witness):
     """Decides as the rules of `under` say, which may be none, and writes down every call.
 
     With `wanted` only calls that its rules match are points, and their faults are the rules'.
@@ -45,9 +46,11 @@ class Recorder(RulesDecider):
     def __init__(self, under: Scenario, seed: int, wanted: Scenario | None = None) -> None:
         super().__init__(under, seed)
         self.points: list[Point] = []
-        self._states = [State(rule, index) for index, rule in enumerate(wanted.rules)] if (
-            wanted is not None
-        ) else None
+        self._states = (
+            [State(rule, index) for index, rule in enumerate(wanted.rules)]
+            if (wanted is not None)
+            else None
+        )
         self._stacks: dict[Stack, tuple[tuple[str, ...], str]] = {}
         self._told: dict[str, int] = {}
 

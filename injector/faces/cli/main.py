@@ -20,6 +20,7 @@ from injector.words.errors import InjectError, ScenarioError
 COMMANDS = {
     "run": ("injector.faces.cli.run:run", "Start a program and inject into it"),
     "attach": ("injector.faces.cli.attach:attach", "Inject into a program that runs already"),
+    "sweep": ("injector.faces.cli.sweep:sweep", "Try every kind of fault on a program"),
     "ctl": ("injector.faces.cli.ctl:ctl", "Steer a session that runs"),
     "ps": ("injector.faces.cli.ctl:ps", "List the sessions that run"),
     "check": ("injector.faces.cli.check:check", "Check a scenario and say what it does"),
