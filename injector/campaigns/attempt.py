@@ -35,6 +35,7 @@ class Facts:
             it did not end by itself.
         files: digests of the files in its working directory by name; empty without a template.
         names: the files that are there after the check.
+        given: the files of the template.
         temporary: the files in its TMPDIR.
         kept: the folder that was kept for people.
     """
@@ -42,6 +43,7 @@ class Facts:
     descriptors: tuple[str, ...] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
     temporary: tuple[str, ...] = ()
     kept: str = ""
 
@@ -74,6 +76,17 @@ class Attempted:
         """Return plain values for JSON: the Result's fields, and the facts."""
         return {**self.result.as_json(), "facts": asdict(self.facts)}
 
+    def beside(self, other: Attempted) -> Attempted:
+        """Return it with only those files that are other than in another run, to be kept."""
+        mine, theirs = self.facts, other.facts
+        facts = replace(
+            mine,
+            files={n: d for n, d in mine.files.items() if theirs.files.get(n) != d},
+            names=tuple(sorted({*mine.names} - {*theirs.names})),
+            given=(),
+        )
+        return replace(self, facts=facts)
+
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Attempted:
         """Return what `as_json` gave."""
@@ -85,6 +98,7 @@ class Attempted:
                 None if found is None else tuple(found),
                 facts["files"],
                 tuple(facts["names"]),
+                tuple(facts["given"]),
                 tuple(facts["temporary"]),
                 facts["kept"],
             ),
@@ -99,6 +113,7 @@ def attempt(wish: Attempt) -> Attempted:
         os.mkdir(temporary)
         if job.workdir is not None:
             shutil.copytree(job.workdir, work, symlinks=True)
+        given = sorted(digests(work, read=False))
         calls = {*job.watched, END, *(watched(wish.wanted) if wish.record else ())}
         job = replace(
             job,
@@ -124,11 +139,11 @@ def attempt(wish: Attempt) -> Attempted:
             return decider
 
         result = _unlimited(lambda: carry_out(job, decides, look))
-        names = sorted(digests(work, read=False)) if wish.job.workdir is not None else []
         facts = Facts(
             _descriptors(decider, folder),
             files,
-            tuple(names),
+            tuple(sorted(digests(work, read=False))),
+            tuple(given),
             tuple(sorted(digests(temporary, read=False))),
             kept,
         )

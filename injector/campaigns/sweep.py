@@ -217,6 +217,7 @@ class Sweep:
         yield from self._work()
         if self.settings.depth > 1 and self.settings.mode == "sites":
             yield from self._deeper()
+        yield from self._verify()
 
     def _begin(self) -> Iterator[Event]:
         if self.path.exists():
@@ -363,16 +364,20 @@ class Sweep:
             fired=made.result.fired,
             seconds=round(made.result.seconds, 6),
             detail=outcome.detail,
-            result=made.as_json(),
+            result=made.beside(self.baseline.first).as_json(),
         )
         self.store.done(run)
         yield Ran(run, outcome)
         if fingerprint is not None:
             known = self._findings.get(fingerprint)
             if known is None:
-                yield from self._found(self._finding(run, 1))
-            else:
-                self._keep_finding(replace(known, runs=known.runs + 1))
+                self._keep_finding(self._finding(run, 1))
+                yield Found(self._findings[fingerprint])
+                return
+            earliest = self.store.run(known.run)
+            if earliest is not None and run.number < earliest.number:
+                known = self._finding(run, known.runs)  # whichever run ends first, it is the same
+            self._keep_finding(replace(known, runs=known.runs + 1))
 
     # -- the plan -------------------------------------------------------------------
 
@@ -512,8 +517,6 @@ class Sweep:
         for fingerprint, count in counts.items():
             finding = known.get(fingerprint) or self._finding(firsts[fingerprint], count)
             self._keep_finding(replace(finding, runs=count))
-            if finding.flaky is None:
-                self._verify(firsts[fingerprint])
 
     def _finding(self, run: RunRow, count: int) -> FindingRow:
         assert run.fingerprint is not None and run.verdict is not None
@@ -531,31 +534,25 @@ class Sweep:
                 return f" in {name.partition('+')[0]}"
         return ""
 
-    def _found(self, finding: FindingRow) -> Iterator[Event]:
-        self._keep_finding(finding)
-        run = self.store.run(finding.run)
-        assert run is not None
-        self._verify(run)
-        yield Found(finding)
-
     def _keep_finding(self, finding: FindingRow) -> None:
         self._findings[finding.fingerprint] = finding
         self.store.found(finding)
 
-    def _verify(self, run: RunRow) -> None:
-        """Repeat a run that showed a finding: does it come again?"""
+    def _verify(self) -> Iterator[Event]:
+        """Repeat the run of each finding: does it come again?"""
+        for finding in self.findings():
+            run = self.store.run(finding.run)
+            if finding.flaky is None and run is not None:
+                keep = str(Path(self._keep, f"run-{run.number}")) if self._keep else ""
+                wish = Attempt(self._job(run.rules), keep=keep)
+                self._ready.append(_Task(wish, partial(self._verified, run, finding)))
+        yield from self._work()
 
-        def then(made: Attempted) -> Iterator[Event]:
-            outcome = judge(made, self.baseline)
-            again = f"{outcome.fingerprint} at {run.kind}" == run.fingerprint
-            assert run.fingerprint is not None
-            finding = replace(self._findings[run.fingerprint], flaky=not again)
-            self._keep_finding(finding)
-            yield Found(finding)
-
-        keep = str(Path(self._keep, f"run-{run.number}")) if self._keep else ""
-        # Before the others: who watches wants to know it soon.
-        self._ready.appendleft(_Task(Attempt(self._job(run.rules), keep=keep), then))
+    def _verified(self, run: RunRow, finding: FindingRow, made: Attempted) -> Iterator[Event]:
+        outcome = judge(made, self.baseline)
+        again = f"{outcome.fingerprint} at {run.kind}" == finding.fingerprint
+        self._keep_finding(replace(finding, flaky=not again))
+        yield Found(self._findings[finding.fingerprint])
 
     def findings(self) -> list[FindingRow]:
         """Return what was found so far."""
