@@ -7,7 +7,6 @@ that what is left behind can be told, and is taken away with it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import resource
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from injector.campaigns.folders import digests, remove
 from injector.campaigns.points import Point, Recorder, watched
 from injector.campaigns.trial import Job, Result, carry_out
 from injector.campaigns.witness import END, Witness
@@ -172,14 +172,6 @@ def _folder(keep: str) -> Iterator[tuple[str, str]]:
         remove(folder)
 
 
-def remove(folder: str) -> None:
-    """Remove a folder, also what the target made read-only in it."""
-    for here, _, _ in os.walk(folder):
-        with contextlib.suppress(OSError):
-            os.chmod(here, 0o700)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 def _environment(job: Job, temporary: str) -> tuple[tuple[str, str], ...]:
     base = dict(os.environ if job.environment is None else job.environment)
     return tuple({**base, "TMPDIR": temporary}.items())
@@ -191,27 +183,3 @@ def _descriptors(decider: Witness | None, folder: str) -> tuple[str, ...] | None
     return tuple(
         sorted(_NUMBER.sub("", target).replace(f"{folder}/", "") for target in decider.descriptors)
     )
-
-
-def digests(top: str, *, read: bool = True) -> dict[str, str]:
-    """Return a digest of each file below a folder by its name in it; "" unless it is read."""
-    found: dict[str, str] = {}
-    for here, folders, files in os.walk(top):
-        for name in (*files, *(one for one in folders if os.path.islink(os.path.join(here, one)))):
-            path = os.path.join(here, name)
-            found[os.path.relpath(path, top)] = _digest(path) if read else ""
-        if not files and not folders and here != top:
-            found[os.path.relpath(here, top) + "/"] = ""
-    return found
-
-
-def _digest(path: str) -> str:
-    try:
-        if os.path.islink(path):
-            return f"-> {os.readlink(path)}"
-        if not os.path.isfile(path):
-            return "special"
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        return f"? {error.strerror}"

@@ -9,21 +9,22 @@ from __future__ import annotations
 import shlex
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from injector.campaigns.attempt import Attempt, Attempted, attempt
+from injector.campaigns.attempt import Attempt, Attempted, Facts, attempt
 from injector.campaigns.executors import shard_of, version
+from injector.campaigns.hand import HandLost
 from injector.campaigns.oracle import Baseline, judge
 from injector.campaigns.outcome import Outcome, Verdict
 from injector.campaigns.plausible import modes, usual
 from injector.campaigns.points import Point, faults_of, representatives
 from injector.campaigns.store import Campaign, FindingRow, Mode, PointRow, RunRow, Store
-from injector.campaigns.trial import Job
+from injector.campaigns.trial import Job, Result
 from injector.rules.scenario.oneline import parse_rules
 from injector.rules.scenario.text import rule_text
 from injector.words.errors import InjectError
@@ -212,7 +213,9 @@ class Sweep:
             self._plan_chains()
         yield self._planned()
         self._rebuild()
-        for run in list(self.store.runs("state = 'planned' AND shard = ?", self._shard[:1])):
+        # What could not be made may be made now.
+        undone = "(state = 'planned' OR verdict = 'error' AND mode != 'nth') AND shard = ?"
+        for run in list(self.store.runs(undone, self._shard[:1])):
             self._add(run)
         yield from self._work()
         if self.settings.depth > 1 and self.settings.mode == "sites":
@@ -301,7 +304,7 @@ class Sweep:
 
     def _planned(self) -> Planned:
         runs = list(self.store.runs("shard = ?", self._shard[:1]))
-        done = sum(run.state == "done" for run in runs)
+        done = sum(run.state == "done" and run.verdict != Verdict.ERROR for run in runs)
         return Planned(len(self._points), len(self._kinds), len(runs), done)
 
     # -- runs ---------------------------------------------------------------------
@@ -345,7 +348,20 @@ class Sweep:
                 self._pending[self._pool.submit(attempt, task.wish)] = task
             done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
             for future in done:
-                yield from self._pending.pop(future).then(future.result())
+                task = self._pending.pop(future)
+                yield from task.then(self._made(future, task.wish.job.number))
+
+    @staticmethod
+    def _made(future: Future[Attempted], number: int) -> Attempted:
+        """Return what came of a run, also if it cost the process that made it its life."""
+        try:
+            return future.result()
+        except CancelledError as error:
+            raise InjectError("the cluster is gone", help="--resume goes on with it") from error
+        except HandLost as error:
+            return Attempted(Result(number, error=error.message), Facts())
+        except OSError as error:
+            return Attempted(Result(number, error=str(error)), Facts())
 
     def _add(self, run: RunRow) -> None:
         wish = Attempt(self._job(run.rules, run.number))
@@ -459,7 +475,9 @@ class Sweep:
                 chain = _Chain(rule, mode == "persistent")
                 if shard_of(chain.name, self._shard[1]) != self._shard[0]:
                     continue
-                made = list(self.store.runs("key LIKE ? || ' #%'", (chain.name,)))
+                mine = "substr(key, 1, ?) = ? AND verdict != 'error'"
+                begin = f"{chain.name} #"
+                made = list(self.store.runs(mine, (len(begin), begin)))
                 if any(not run.fired for run in made):
                     continue
                 chain.number = len(made) + 1
