@@ -11,6 +11,7 @@ import click
 import pytest
 
 from injector.faces.cli.main import cli
+from tests.unit.sweeps import database
 
 from .harness import INJECT, finish
 
@@ -48,6 +49,8 @@ def test_an_example_works_when_pasted(path: str, line: str, tmp_path: Path) -> N
     wrapper.chmod(0o755)
     home = tmp_path / "home"
     home.mkdir()
+    if path == "inject report":
+        database(home / "sweep.db")
     env = {"PATH": f"{wrapper.parent}:{os.environ['PATH']}", "HOME": str(home)}
     if "zsh" in line or "|" in line:  # the reader's own programs need not be here
         line = (

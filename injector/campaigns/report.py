@@ -1,0 +1,519 @@
+"""What a report says of a campaign: its databases merged, its runs counted and ordered.
+
+Reads only. The forms (a table, JSON, JUnit, annotations, a page) are in `injector.faces.report`;
+they all say what is computed here. Texts are the target's own and may hold anything.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shlex
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from injector.linux.unwind import demangled
+from injector.words.errors import InjectError
+from injector.words.syscalls import X86_64
+
+SCHEMA = 1
+"""PRAGMA user_version of the databases that are understood."""
+
+FAILURES = ("crash", "hang", "check", "silent", "storm", "leak")
+"""The verdicts that are failures of the program, the worst first."""
+
+UNREACHED = "unreached"
+PLANNED = "planned"
+VERDICTS = (*FAILURES, "error", "handled", "unaffected", UNREACHED, PLANNED)
+"""Every outcome of a run, the worst first: the store's verdicts, and what no verdict is of."""
+
+MEANINGS = {
+    "crash": "a process was killed by its own fault",
+    "hang": "it did not end in its time",
+    "check": "the check failed afterwards",
+    "silent": "status 0, and another output",
+    "storm": "the call was tried again and again",
+    "leak": "descriptors or files were left behind",
+    "error": "inject could not make this run",
+    "handled": "the program noticed and said so",
+    "unaffected": "it did what it does without the fault",
+    UNREACHED: "the call was not made in this run",
+    PLANNED: "not run yet",
+}
+
+_NOT_THE_CAMPAIGN = frozenset({"shard", "jobs", "cluster", "db", "resume", "quiet"})
+"""Options that say where and how the runs are made, not which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One call of the recording run: where a fault can be put."""
+
+    site: str
+    syscall: str
+    args: str = ""
+    path: str = ""
+    stack: tuple[str, ...] = ()
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the campaign, made or planned. `result` is what the trial found, as stored."""
+
+    key: str
+    number: int
+    site: str
+    syscall: str
+    fault: str
+    mode: str
+    kind: str
+    rules: tuple[str, ...]
+    verdict: str  # of VERDICTS
+    fingerprint: str
+    status: int | None
+    signal: str | None
+    seconds: float
+    detail: str
+    shard: int | None
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the program failed in it."""
+        return self.verdict in FAILURES
+
+    def output(self, name: str) -> str:
+        """Return the end of what `stdout`, `stderr` or `check` printed."""
+        kept = self.result.get(name, self.result.get(f"{name}_tail"))
+        if isinstance(kept, Mapping):
+            kept = kept.get("tail")
+        return kept if isinstance(kept, str) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Failures of one kind and fingerprint. `flaky` is None where it was not verified."""
+
+    fingerprint: str
+    verdict: str
+    title: str
+    runs: int
+    flaky: bool | None
+    command: str
+    run: Run | None
+    point: Point | None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame of a call stack, taken apart."""
+
+    function: str  # demangled, "" if unknown
+    library: str
+    place: str  # what to call it: the function, else library+address
+    own: bool  # the program's, not the C library's or the language's run time
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A kind of call, a row of the matrix: same system call from the same stack."""
+
+    syscall: str
+    function: str
+    callers: tuple[str, ...]  # of the function, own frames only
+    kind: str
+    cells: Mapping[str, tuple[Run, ...]]  # by fault
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One database: its path, the shard it says it is (`3/10` or ""), its runs still to make."""
+
+    path: Path
+    shard: str
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A campaign as it stands."""
+
+    command: tuple[str, ...]
+    made: str
+    version: str
+    options: Mapping[str, Any]
+    baseline: Mapping[str, Any]
+    points: Mapping[str, Point]
+    runs: tuple[Run, ...]
+    findings: tuple[Finding, ...]
+    sources: tuple[Source, ...]
+
+    @property
+    def missing(self) -> int:
+        """How many planned runs are not made."""
+        return sum(run.verdict == PLANNED for run in self.runs)
+
+    @property
+    def done(self) -> int:
+        """How many runs are made."""
+        return len(self.runs) - self.missing
+
+    @property
+    def kinds(self) -> int:
+        """How many kinds of fault: same stack, call and fault."""
+        return len({(run.kind, run.fault) for run in self.runs})
+
+    @property
+    def seconds(self) -> float:
+        """What all runs took together."""
+        return sum(run.seconds for run in self.runs)
+
+    @property
+    def verdicts(self) -> dict[str, int]:
+        """Count the runs of each verdict there is, the worst first."""
+        counted = Counter(run.verdict for run in self.runs)
+        return {verdict: counted[verdict] for verdict in VERDICTS if counted[verdict]}
+
+    @property
+    def shards_missing(self) -> tuple[int, ...]:
+        """Return the shards of which no database is given."""
+        pairs = [tuple(map(int, one.shard.split("/"))) for one in self.sources if one.shard]
+        if not pairs or len(pairs) < len(self.sources):
+            return ()
+        return tuple(sorted(set(range(1, pairs[0][1] + 1)) - {number for number, _ in pairs}))
+
+    def point(self, run: Run) -> Point:
+        """Return where a run's fault was, as far as it is known."""
+        return self.points.get(run.site) or Point(run.site, run.syscall)
+
+    def repeat(self, run: Run) -> str:
+        """Return the command that makes one run's faults again."""
+        for finding in self.findings:
+            if finding.command and finding.run is not None and finding.run.key == run.key:
+                return finding.command
+        rules = [word for rule in run.rules for word in ("-e", rule)]
+        return shlex.join(["inject", "run", *rules, "--", *self.command])
+
+    def rows(self) -> tuple[Row, ...]:
+        """Return the matrix: each kind of call with its runs by fault, in the calls' order."""
+        cells: dict[tuple[str, str], dict[str, list[Run]]] = {}
+        first: dict[tuple[str, str], Run] = {}
+        for run in self.runs:
+            stack = self.point(run).stack
+            # The kind is of the errno too in some campaigns; a row is of the call alone.
+            key = (run.syscall, "\n".join(stack) or run.kind)
+            first.setdefault(key, run)
+            cells.setdefault(key, {}).setdefault(run.fault, []).append(run)
+        rows = []
+        for key, by_fault in cells.items():
+            function, callers = site_function(self.point(first[key]).stack)
+            kept = {fault: tuple(runs) for fault, runs in by_fault.items()}
+            rows.append(Row(first[key].syscall, function, callers, first[key].kind, kept))
+        return tuple(sorted(rows, key=lambda row: row.syscall))
+
+    def faults(self) -> tuple[str, ...]:
+        """Return the matrix's columns: errors by name, then what else there is."""
+        return tuple(sorted({run.fault for run in self.runs}, key=_fault_order))
+
+
+def worst(runs: Sequence[Run]) -> str:
+    """Return the worst verdict of some runs."""
+    return min((run.verdict for run in runs), key=VERDICTS.index)
+
+
+def fault_name(fault: str) -> str:
+    """Return a fault as a column is headed: `EIO`, `short 1`."""
+    return fault.removeprefix("error=").replace("=", " ")
+
+
+def _fault_order(fault: str) -> tuple[bool, str]:
+    return (not fault.startswith("error="), fault)
+
+
+# ---- call stacks
+
+_FRAME = re.compile(r"(.*?)(?:\+0x[0-9a-f]+)?(?: \((.*)\))?", re.DOTALL)
+_RUN_TIME = re.compile(
+    r"ld-(linux|musl|\d)|lib(c|m|dl|rt|pthread|util|resolv|nsl|stdc\+\+|gcc_s)[-.]"
+    r"|libnss_|lib(a|t|l|m|ub|hwa)san\.|\[vdso\]|linux-vdso"
+)
+_WRAPPER = re.compile(r"_*(?:libc_|GI_)*_*(\w+?)(?:64)?(?:_no_?cancel\w*)?")
+_GO = re.compile(r"(internal/)?(runtime|syscall|poll)[./]|golang\.org/x/sys/")
+_CALLERS = 3
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def frame(text: str) -> Frame:
+    """Take one frame apart: `function+0x1c (library)`, or an address for the function."""
+    found = _FRAME.fullmatch(text)
+    assert found is not None  # every group may be empty
+    name, library = found[1], found[2] or ""
+    base = library.rpartition("/")[2]
+    if re.fullmatch("0x[0-9a-f]+", name):
+        return Frame("", library, f"{base}+{name}" if base else name, _is_own("", base))
+    function = demangled(name) or name
+    return Frame(function, library, function, _is_own(function, base))
+
+
+def _is_own(function: str, library: str) -> bool:
+    if _RUN_TIME.match(library):
+        return False
+    # In a static program the C library's wrappers stand in the program's own file.
+    wrapper = _WRAPPER.fullmatch(function)
+    if wrapper and (wrapper[1] in X86_64.numbers):
+        return False
+    return not _GO.match(function)
+
+
+def own_frames(stack: Sequence[str]) -> Iterator[Frame]:
+    """Yield the frames that are the program's own, innermost first."""
+    return (one for one in map(frame, stack) if one.own)
+
+
+def site_function(stack: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Return what to call a place: the nearest own function that has a name, and its callers.
+
+    ("", ()) for no stack.
+    """
+    frames = list(own_frames(stack)) or [frame(text) for text in stack]
+    if not frames:
+        return "", ()
+    at = next((index for index, one in enumerate(frames) if one.function), 0)
+    return frames[at].place, tuple(one.place for one in frames[at + 1 : at + 1 + _CALLERS])
+
+
+# ---- databases
+
+
+def load(paths: Sequence[Path]) -> Report:
+    """Read one campaign from its databases.
+
+    Raises:
+        InjectError: a file is none of a sweep, or they are of different campaigns.
+    """
+    parts = [_load_one(path) for path in paths]
+    first = parts[0]
+    for path, part in zip(paths[1:], parts[1:], strict=True):
+        differs = _difference(first, part)
+        if differs:
+            raise InjectError(
+                f"{paths[0]} and {path} are not of the same campaign: {differs}",
+                help="report each by itself",
+            )
+    runs: dict[str, Run] = {}
+    for part in parts:
+        for run in part.runs:
+            known = runs.get(run.key)
+            if known is None or known.verdict == PLANNED:
+                runs[run.key] = run
+    points: dict[str, Point] = {}
+    for part in parts:
+        points.update(part.points)
+    return replace(
+        first,
+        made=min(part.made for part in parts),
+        points=points,
+        runs=tuple(sorted(runs.values(), key=lambda run: (run.number, run.key))),
+        findings=_merged([one for part in parts for one in part.findings]),
+        sources=tuple(one for part in parts for one in part.sources),
+    )
+
+
+def _difference(one: Report, other: Report) -> str:
+    if one.command != other.command:
+        return f"the commands are {shlex.join(one.command)} and {shlex.join(other.command)}"
+    names = sorted((one.options.keys() | other.options.keys()) - _NOT_THE_CAMPAIGN)
+    differ = [
+        f"{name} is {_value(one.options, name)} and {_value(other.options, name)}"
+        for name in names
+        if one.options.get(name) != other.options.get(name)
+    ]
+    count = [part.options["shard"].split("/")[1] for part in (one, other) if _shard(part.options)]
+    if len(set(count)) > 1:
+        differ.append(f"one is split into {count[0]} shards, the other into {count[1]}")
+    return "; ".join(differ)
+
+
+def _value(options: Mapping[str, Any], name: str) -> str:
+    return json.dumps(options[name]) if name in options else "not said"
+
+
+def _shard(options: Mapping[str, Any]) -> str:
+    shard = options.get("shard")
+    return shard if isinstance(shard, str) and re.fullmatch(r"\d+/\d+", shard) else ""
+
+
+def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Put findings of one fingerprint together; one that was reproduced anywhere is not flaky."""
+    found: dict[str, Finding] = {}
+    for one in findings:
+        known = found.get(one.fingerprint)
+        if known is None:
+            found[one.fingerprint] = one
+            continue
+        verified = [flaky for flaky in (known.flaky, one.flaky) if flaky is not None]
+        found[one.fingerprint] = replace(
+            known, runs=known.runs + one.runs, flaky=all(verified) if verified else None
+        )
+    return tuple(
+        sorted(
+            found.values(),
+            key=lambda one: (VERDICTS.index(one.verdict), one.flaky is True, -one.runs, one.title),
+        )
+    )
+
+
+def _load_one(path: Path) -> Report:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise InjectError(f"cannot read {path}: {error.strerror}") from error
+    if start != b"SQLite format 3\0":
+        raise _not_ours(path)
+    try:
+        with closing(_connect(path)) as database:
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA:
+                raise InjectError(
+                    f"{path} was written by a newer inject (format {version}, known is {SCHEMA})",
+                    help="report it with that version",
+                )
+            if version != SCHEMA:
+                raise _not_ours(path)
+            # One transaction: a sweep may be writing meanwhile.
+            database.execute("BEGIN")
+            return _read(path, database)
+    except sqlite3.Error as error:
+        raise InjectError(f"cannot read {path}: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InjectError(f"{path} holds what inject does not write: {error!r}") from error
+
+
+def _not_ours(path: Path) -> InjectError:
+    return InjectError(
+        f"{path} is no database of inject sweep", help="inject sweep --db FILE -- CMD makes one"
+    )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro"
+    database = _opened(uri)
+    try:
+        database.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        database.close()
+        if Path(f"{path}-wal").exists():
+            raise
+        # A write-ahead log cannot be opened in a folder that is read only, and there is none.
+        database = _opened(f"{uri}&immutable=1")
+    return database
+
+
+def _opened(uri: str) -> sqlite3.Connection:
+    database = sqlite3.connect(uri, uri=True, isolation_level=None)
+    database.row_factory = sqlite3.Row
+    database.text_factory = os.fsdecode
+    return database
+
+
+def _read(path: Path, database: sqlite3.Connection) -> Report:
+    head = database.execute("SELECT * FROM campaign").fetchone()
+    if head is None:
+        raise InjectError(
+            f"{path} holds no campaign: its sweep ended before its recording run did",
+            help="run the sweep again",
+        )
+    options = _object(head["options"])
+    points = {
+        row["site"]: Point(
+            row["site"],
+            row["syscall"],
+            row["args"] or "",
+            row["path"] or "",
+            tuple(json.loads(row["stack"] or "[]")),
+            row["kind"] or "",
+        )
+        for row in database.execute("SELECT * FROM point")
+    }
+    runs = {row["key"]: _run(row) for row in database.execute("SELECT * FROM run")}
+    findings = []
+    for row in database.execute("SELECT * FROM finding"):
+        run = runs.get(row["run"])
+        findings.append(
+            Finding(
+                row["fingerprint"],
+                _known(row["verdict"]),
+                row["title"] or row["fingerprint"],
+                row["runs"],
+                None if row["flaky"] is None else bool(row["flaky"]),
+                row["command"] or "",
+                run,
+                points.get(run.site) if run else None,
+            )
+        )
+    missing = sum(run.verdict == PLANNED for run in runs.values())
+    return Report(
+        tuple(json.loads(head["command"])),
+        head["made"],
+        head["version"],
+        options,
+        _object(head["baseline"]),
+        points,
+        tuple(runs.values()),
+        tuple(findings),
+        (Source(path, _shard(options), missing),),
+    )
+
+
+def _run(row: sqlite3.Row) -> Run:
+    return Run(
+        row["key"],
+        row["number"],
+        row["site"],
+        row["syscall"],
+        row["fault"],
+        row["mode"],
+        row["kind"] or "",
+        tuple(json.loads(row["rules"] or "[]")),
+        _verdict(row),
+        row["fingerprint"] or "",
+        row["status"],
+        row["signal"],
+        row["seconds"] or 0.0,
+        row["detail"] or "",
+        row["shard"],
+        _object(row["result"]),
+    )
+
+
+def _verdict(row: sqlite3.Row) -> str:
+    if row["state"] != "done":
+        return PLANNED
+    verdict = _known(row["verdict"])
+    # A failure is one, whatever made it.
+    if not row["fired"] and verdict not in (*FAILURES, "error"):
+        return UNREACHED
+    return verdict
+
+
+def _known(verdict: str) -> str:
+    if verdict not in VERDICTS:
+        raise ValueError(f"no verdict is called {verdict}")
+    return verdict
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    found = json.loads(text) if text else {}
+    if not isinstance(found, dict):
+        raise ValueError("an object was expected")
+    return found

@@ -1,0 +1,69 @@
+"""`inject report`: what a sweep found, for people, for CI, and as a page.
+
+Prints to stdout; the other forms go to the files that are named.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from injector.campaigns.report import Report, load
+from injector.words.errors import InjectError
+
+FOUND = 1
+_PIPED_WIDTH = 100
+_FILE = click.Path(path_type=Path)
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  # made before by: inject sweep --db sweep.db -- CMD\n"
+    "  inject report sweep.db\n"
+    "  inject report sweep.db --json | jq -r '.findings[].command'"
+)
+@click.argument("databases", metavar="DB...", nargs=-1, required=True, type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead (docs/report.md).")
+@click.option("--fail", is_flag=True, help="Exit with 1 if there are findings.")
+def report(databases: tuple[Path, ...], as_json: bool, fail: bool) -> None:
+    """Say what a sweep found: its runs, the outcome of each fault, the findings.
+
+    DB is the file of a sweep; several are the shards of one, and are put together. A sweep that
+    runs, or was interrupted, is reported as far as it is. The exit status is 0, or with --fail
+    1 if there are findings.
+    """
+    found = load(databases)
+    if as_json:
+        from injector.faces.report.document import document
+
+        click.echo(json.dumps(document(found), indent=2))
+    else:
+        _print(found)
+    if fail and found.findings:
+        click.get_current_context().exit(FOUND)
+
+
+def _print(found: Report) -> None:
+    from injector.faces.report.table import lines
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(highlight=False, markup=False, emoji=False, width=_PIPED_WIDTH)
+    for line in lines(found, console.width):
+        console.print(line, soft_wrap=True)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a form into its file.
+
+    Raises:
+        InjectError: it cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InjectError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,121 @@
+"""What the forms share: a verdict's sign, sentences, and texts made fit to be shown."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from injector.campaigns.report import PLANNED, UNREACHED, Finding, Report, own_frames
+
+SIGNS = {
+    "crash": "C",
+    "hang": "H",
+    "check": "K",
+    "silent": "S",
+    "storm": "R",
+    "leak": "L",
+    "error": "?",
+    "handled": "+",
+    "unaffected": ".",
+    UNREACHED: "-",
+    PLANNED: "_",
+}
+"""A letter for a failure, a mark for the rest: never told by colour alone."""
+
+FRAMES = 4
+"""So many of a finding's own frames are shown where space is dear."""
+
+
+def plain(text: str, keep: str = "") -> str:
+    """Return a text of the target as it is safe to show, control characters as escapes.
+
+    Bytes that are no UTF-8 become `\\xff`; so does whatever would turn the direction of the line
+    or move the cursor. `keep` are characters that stand nevertheless.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in keep else _escaped(one) for one in text)
+
+
+def pasteable(command: str) -> str:
+    """Return a command that was quoted for a shell so that no character of it is lost.
+
+    What shlex quotes stands within '…', where a line feed would break the line and an escape
+    would move the cursor: there `'$'\\n''` leaves the quotes for bash's and zsh's own.
+    """
+    if command.isprintable():
+        return command
+    return "".join(one if one.isprintable() else f"'$'{_escaped(one)}''" for one in command)
+
+
+def _escaped(one: str) -> str:
+    code = ord(one)
+    if 0xDC80 <= code <= 0xDCFF:  # surrogateescape
+        return f"\\x{code - 0xDC00:02x}"
+    return one.encode("unicode_escape", "backslashreplace").decode()
+
+
+def count(number: int, what: str) -> str:
+    """Return `1 run`, `2 runs`."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def command_line(report: Report) -> str:
+    """Return the campaign's command as a shell takes it."""
+    return pasteable(shlex.join(report.command))
+
+
+def seconds(number: float) -> str:
+    """Return a span as people say it."""
+    if number < 120:
+        return f"{number:.1f} s"
+    minutes = round(number / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def facts(report: Report) -> str:
+    """Return the size of the campaign in one line."""
+    return ", ".join(
+        (
+            count(len(report.points), "point"),
+            count(report.kinds, "kind"),
+            count(report.done, "run"),
+            f"{seconds(report.seconds)} of runs",
+        )
+    )
+
+
+def made(report: Report) -> str:
+    """Return when it was made and by what, to the minute."""
+    return plain(f"{report.made[:16].replace('T', ' ')} UTC, inject {report.version}")
+
+
+def unfinished(report: Report) -> str:
+    """Return what is missing and how to go on, "" where all is done."""
+    texts = []
+    if report.missing:
+        are = "is" if report.missing == 1 else "are"
+        paths = [pasteable(shlex.quote(str(one.path))) for one in report.sources if one.missing]
+        again = " and ".join(f"inject sweep --resume --db {path}" for path in paths)
+        texts.append(
+            f"{report.missing:,} of {count(len(report.runs), 'run')} {are} not made yet; go on "
+            f"with: {again} -- {command_line(report)}"
+        )
+    if report.shards_missing:
+        numbers = ", ".join(map(str, report.shards_missing))
+        texts.append(f"no database of shard{'s' * (len(report.shards_missing) > 1)} {numbers}")
+    return "; ".join(texts)
+
+
+def how_often(finding: Finding) -> str:
+    """Return in how many runs it came, and whether it came again."""
+    again = {None: "not verified", False: "reproduced", True: "flaky"}[finding.flaky]
+    return f"{count(finding.runs, 'run')}, {again}"
+
+
+def short_stack(stack: Sequence[str]) -> list[str]:
+    """Return the first frames that are the program's own, as people name them."""
+    return [
+        plain(one.place + (f" ({one.library})" if one.function and one.library else ""))
+        for _, one in zip(range(FRAMES), own_frames(stack), strict=False)
+    ]
