@@ -7,7 +7,6 @@ that what is left behind can be told, and is taken away with it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import resource
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from injector.campaigns.folders import digests, remove
 from injector.campaigns.points import Point, Recorder, watched
 from injector.campaigns.trial import Job, Result, carry_out
 from injector.campaigns.witness import END, Witness
@@ -35,6 +35,7 @@ class Facts:
             it did not end by itself.
         files: digests of the files in its working directory by name; empty without a template.
         names: the files that are there after the check.
+        given: the files of the template.
         temporary: the files in its TMPDIR.
         kept: the folder that was kept for people.
     """
@@ -42,6 +43,7 @@ class Facts:
     descriptors: tuple[str, ...] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
     temporary: tuple[str, ...] = ()
     kept: str = ""
 
@@ -74,6 +76,17 @@ class Attempted:
         """Return plain values for JSON: the Result's fields, and the facts."""
         return {**self.result.as_json(), "facts": asdict(self.facts)}
 
+    def beside(self, other: Attempted) -> Attempted:
+        """Return it with only those files that are other than in another run, to be kept."""
+        mine, theirs = self.facts, other.facts
+        facts = replace(
+            mine,
+            files={n: d for n, d in mine.files.items() if theirs.files.get(n) != d},
+            names=tuple(sorted({*mine.names} - {*theirs.names})),
+            given=(),
+        )
+        return replace(self, facts=facts)
+
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Attempted:
         """Return what `as_json` gave."""
@@ -85,6 +98,7 @@ class Attempted:
                 None if found is None else tuple(found),
                 facts["files"],
                 tuple(facts["names"]),
+                tuple(facts["given"]),
                 tuple(facts["temporary"]),
                 facts["kept"],
             ),
@@ -99,6 +113,7 @@ def attempt(wish: Attempt) -> Attempted:
         os.mkdir(temporary)
         if job.workdir is not None:
             shutil.copytree(job.workdir, work, symlinks=True)
+        given = sorted(digests(work, read=False))
         calls = {*job.watched, END, *(watched(wish.wanted) if wish.record else ())}
         job = replace(
             job,
@@ -124,11 +139,11 @@ def attempt(wish: Attempt) -> Attempted:
             return decider
 
         result = _unlimited(lambda: carry_out(job, decides, look))
-        names = sorted(digests(work, read=False)) if wish.job.workdir is not None else []
         facts = Facts(
             _descriptors(decider, folder),
             files,
-            tuple(names),
+            tuple(sorted(digests(work, read=False))),
+            tuple(given),
             tuple(sorted(digests(temporary, read=False))),
             kept,
         )
@@ -157,14 +172,6 @@ def _folder(keep: str) -> Iterator[tuple[str, str]]:
         remove(folder)
 
 
-def remove(folder: str) -> None:
-    """Remove a folder, also what the target made read-only in it."""
-    for here, _, _ in os.walk(folder):
-        with contextlib.suppress(OSError):
-            os.chmod(here, 0o700)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 def _environment(job: Job, temporary: str) -> tuple[tuple[str, str], ...]:
     base = dict(os.environ if job.environment is None else job.environment)
     return tuple({**base, "TMPDIR": temporary}.items())
@@ -176,27 +183,3 @@ def _descriptors(decider: Witness | None, folder: str) -> tuple[str, ...] | None
     return tuple(
         sorted(_NUMBER.sub("", target).replace(f"{folder}/", "") for target in decider.descriptors)
     )
-
-
-def digests(top: str, *, read: bool = True) -> dict[str, str]:
-    """Return a digest of each file below a folder by its name in it; "" unless it is read."""
-    found: dict[str, str] = {}
-    for here, folders, files in os.walk(top):
-        for name in (*files, *(one for one in folders if os.path.islink(os.path.join(here, one)))):
-            path = os.path.join(here, name)
-            found[os.path.relpath(path, top)] = _digest(path) if read else ""
-        if not files and not folders and here != top:
-            found[os.path.relpath(here, top) + "/"] = ""
-    return found
-
-
-def _digest(path: str) -> str:
-    try:
-        if os.path.islink(path):
-            return f"-> {os.readlink(path)}"
-        if not os.path.isfile(path):
-            return "special"
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        return f"? {error.strerror}"

@@ -13,9 +13,11 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeVar
 
+from injector.campaigns.folders import remove
 from injector.linux import libc
 from injector.words.errors import InjectError
 
@@ -35,13 +37,14 @@ class Hand:
     def __init__(self) -> None:
         self._made = 0
         self._closed = False
+        self._folder = ""
         self._process = self._start()
 
-    @staticmethod
-    def _start() -> subprocess.Popen[bytes]:
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._folder = tempfile.mkdtemp(prefix="inject-hand-")
         program = (
             f"import sys; sys.path[:] = {sys.path!r}; "
-            f"from injector.campaigns.hand import serve; serve({os.getpid()})"
+            f"from injector.campaigns.hand import serve; serve({os.getpid()}, {self._folder!r})"
         )
         return subprocess.Popen(
             [sys.executable, "-c", program],
@@ -81,10 +84,14 @@ class Hand:
     def close(self) -> None:
         """End it; a run that it is making is given up, and cleaned up behind."""
         self._closed = True
+        self._end()
+
+    def _end(self) -> None:
         _end(self._process)
+        remove(self._folder)  # if it was killed, it could not
 
     def _renew(self) -> None:
-        _end(self._process)
+        self._end()
         self._process, self._made = self._start(), 0
 
 
@@ -102,20 +109,32 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.stdout.close()
 
 
-def serve(parent: int) -> None:
-    """Do what is asked for on descriptor 0, answer on 1, until it is closed."""
-    libc.die_with_parent(signal.SIGTERM)
-    if os.getppid() != parent:
-        return
-    asked, answers = (_taken(fd) for fd in (0, 1))
-    reader, writer = os.fdopen(asked, "rb"), os.fdopen(answers, "wb")
-    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+def serve(parent: int, folder: str) -> None:
+    """Do what is asked for on descriptor 0, answer on 1, until it is closed.
+
+    Args:
+        folder: for temporary files; removed at the end.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        libc.die_with_parent(signal.SIGTERM)
+        if os.getppid() != parent:
+            return
+        tempfile.tempdir = folder
+        asked, answers = (_taken(fd) for fd in (0, 1))
+        reader, writer = os.fdopen(asked, "rb"), os.fdopen(answers, "wb")
         while True:
-            try:
-                work, arguments = pickle.load(reader)
-            except EOFError:
-                return
+            work, arguments = pickle.load(reader)
             _answer(writer, work, arguments)
+    except (EOFError, KeyboardInterrupt, BrokenPipeError):
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        remove(folder)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _taken(fd: int) -> int:

@@ -9,21 +9,22 @@ from __future__ import annotations
 import shlex
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from injector.campaigns.attempt import Attempt, Attempted, attempt
+from injector.campaigns.attempt import Attempt, Attempted, Facts, attempt
 from injector.campaigns.executors import shard_of, version
+from injector.campaigns.hand import HandLost
 from injector.campaigns.oracle import Baseline, judge
 from injector.campaigns.outcome import Outcome, Verdict
 from injector.campaigns.plausible import modes, usual
 from injector.campaigns.points import Point, faults_of, representatives
 from injector.campaigns.store import Campaign, FindingRow, Mode, PointRow, RunRow, Store
-from injector.campaigns.trial import Job
+from injector.campaigns.trial import Job, Result
 from injector.rules.scenario.oneline import parse_rules
 from injector.rules.scenario.text import rule_text
 from injector.words.errors import InjectError
@@ -212,11 +213,14 @@ class Sweep:
             self._plan_chains()
         yield self._planned()
         self._rebuild()
-        for run in list(self.store.runs("state = 'planned' AND shard = ?", self._shard[:1])):
+        # What could not be made may be made now.
+        undone = "(state = 'planned' OR verdict = 'error' AND mode != 'nth') AND shard = ?"
+        for run in list(self.store.runs(undone, self._shard[:1])):
             self._add(run)
         yield from self._work()
         if self.settings.depth > 1 and self.settings.mode == "sites":
             yield from self._deeper()
+        yield from self._verify()
 
     def _begin(self) -> Iterator[Event]:
         if self.path.exists():
@@ -300,7 +304,7 @@ class Sweep:
 
     def _planned(self) -> Planned:
         runs = list(self.store.runs("shard = ?", self._shard[:1]))
-        done = sum(run.state == "done" for run in runs)
+        done = sum(run.state == "done" and run.verdict != Verdict.ERROR for run in runs)
         return Planned(len(self._points), len(self._kinds), len(runs), done)
 
     # -- runs ---------------------------------------------------------------------
@@ -344,7 +348,20 @@ class Sweep:
                 self._pending[self._pool.submit(attempt, task.wish)] = task
             done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
             for future in done:
-                yield from self._pending.pop(future).then(future.result())
+                task = self._pending.pop(future)
+                yield from task.then(self._made(future, task.wish.job.number))
+
+    @staticmethod
+    def _made(future: Future[Attempted], number: int) -> Attempted:
+        """Return what came of a run, also if it cost the process that made it its life."""
+        try:
+            return future.result()
+        except CancelledError as error:
+            raise InjectError("the cluster is gone", help="--resume goes on with it") from error
+        except HandLost as error:
+            return Attempted(Result(number, error=error.message), Facts())
+        except OSError as error:
+            return Attempted(Result(number, error=str(error)), Facts())
 
     def _add(self, run: RunRow) -> None:
         wish = Attempt(self._job(run.rules, run.number))
@@ -363,16 +380,20 @@ class Sweep:
             fired=made.result.fired,
             seconds=round(made.result.seconds, 6),
             detail=outcome.detail,
-            result=made.as_json(),
+            result=made.beside(self.baseline.first).as_json(),
         )
         self.store.done(run)
         yield Ran(run, outcome)
         if fingerprint is not None:
             known = self._findings.get(fingerprint)
             if known is None:
-                yield from self._found(self._finding(run, 1))
-            else:
-                self._keep_finding(replace(known, runs=known.runs + 1))
+                self._keep_finding(self._finding(run, 1))
+                yield Found(self._findings[fingerprint])
+                return
+            earliest = self.store.run(known.run)
+            if earliest is not None and run.number < earliest.number:
+                known = self._finding(run, known.runs)  # whichever run ends first, it is the same
+            self._keep_finding(replace(known, runs=known.runs + 1))
 
     # -- the plan -------------------------------------------------------------------
 
@@ -454,7 +475,9 @@ class Sweep:
                 chain = _Chain(rule, mode == "persistent")
                 if shard_of(chain.name, self._shard[1]) != self._shard[0]:
                     continue
-                made = list(self.store.runs("key LIKE ? || ' #%'", (chain.name,)))
+                mine = "substr(key, 1, ?) = ? AND verdict != 'error'"
+                begin = f"{chain.name} #"
+                made = list(self.store.runs(mine, (len(begin), begin)))
                 if any(not run.fired for run in made):
                     continue
                 chain.number = len(made) + 1
@@ -512,8 +535,6 @@ class Sweep:
         for fingerprint, count in counts.items():
             finding = known.get(fingerprint) or self._finding(firsts[fingerprint], count)
             self._keep_finding(replace(finding, runs=count))
-            if finding.flaky is None:
-                self._verify(firsts[fingerprint])
 
     def _finding(self, run: RunRow, count: int) -> FindingRow:
         assert run.fingerprint is not None and run.verdict is not None
@@ -531,31 +552,25 @@ class Sweep:
                 return f" in {name.partition('+')[0]}"
         return ""
 
-    def _found(self, finding: FindingRow) -> Iterator[Event]:
-        self._keep_finding(finding)
-        run = self.store.run(finding.run)
-        assert run is not None
-        self._verify(run)
-        yield Found(finding)
-
     def _keep_finding(self, finding: FindingRow) -> None:
         self._findings[finding.fingerprint] = finding
         self.store.found(finding)
 
-    def _verify(self, run: RunRow) -> None:
-        """Repeat a run that showed a finding: does it come again?"""
+    def _verify(self) -> Iterator[Event]:
+        """Repeat the run of each finding: does it come again?"""
+        for finding in self.findings():
+            run = self.store.run(finding.run)
+            if finding.flaky is None and run is not None:
+                keep = str(Path(self._keep, f"run-{run.number}")) if self._keep else ""
+                wish = Attempt(self._job(run.rules), keep=keep)
+                self._ready.append(_Task(wish, partial(self._verified, run, finding)))
+        yield from self._work()
 
-        def then(made: Attempted) -> Iterator[Event]:
-            outcome = judge(made, self.baseline)
-            again = f"{outcome.fingerprint} at {run.kind}" == run.fingerprint
-            assert run.fingerprint is not None
-            finding = replace(self._findings[run.fingerprint], flaky=not again)
-            self._keep_finding(finding)
-            yield Found(finding)
-
-        keep = str(Path(self._keep, f"run-{run.number}")) if self._keep else ""
-        # Before the others: who watches wants to know it soon.
-        self._ready.appendleft(_Task(Attempt(self._job(run.rules), keep=keep), then))
+    def _verified(self, run: RunRow, finding: FindingRow, made: Attempted) -> Iterator[Event]:
+        outcome = judge(made, self.baseline)
+        again = f"{outcome.fingerprint} at {run.kind}" == finding.fingerprint
+        self._keep_finding(replace(finding, flaky=not again))
+        yield Found(self._findings[finding.fingerprint])
 
     def findings(self) -> list[FindingRow]:
         """Return what was found so far."""

@@ -137,6 +137,8 @@ class _Front:
         self._status: int | None = None  # the session's wait status
         self._session = 0
         self._complaints = b""
+        self._guard = -1  # closed, it ends the dashboard
+        self._ending = False
         self._master_over = False
         self._rest = b""
 
@@ -163,6 +165,7 @@ class _Front:
                 elif fd == self._told:
                     self._status = self._number()
                     poll.unregister(self._told)
+                    self._dismiss()
                 elif fd == woken:
                     for byte in os.read(woken, 512):
                         self._signalled(byte)
@@ -261,11 +264,20 @@ class _Front:
                 terminal.set_size(self._master, *terminal.size(self._tty))
             case signal.SIGTSTP:
                 self._suspend()
-            case _ if number in _FORWARDED and self._status is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._session, number)
+            case _ if number in _FORWARDED:
+                self._ending = True
+                if self._status is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(self._session, number)
+                self._dismiss()
             case _:
                 pass
+
+    def _dismiss(self) -> None:
+        """Close the dashboard, once the session is over and somebody asked us to end."""
+        if self._ending and self._status is not None and self._guard >= 0:
+            os.close(self._guard)
+            self._guard = -1
 
     def _reap(self) -> None:
         if self._left is None:
