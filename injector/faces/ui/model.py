@@ -227,6 +227,14 @@ class Model:
         for rule in self.rules:
             self._of_rule[rule.name].sample(rule.fired, passed)
 
+    def presume(self, rule: str, **fields: Any) -> None:
+        """Take it that a command does what it should: to a rule, or ("") to the session."""
+        if not rule:
+            self.told = {**self.told, **fields}
+        self.rules = tuple(
+            replace(one, **fields) if rule and one.name == rule else one for one in self.rules
+        )
+
     def event(self, event: Mapping[str, Any]) -> None:
         """Take an event of the session."""
         t = float(event.get("t", self._t))

@@ -234,9 +234,11 @@ def _bottom(view: View, model: Model, width: int) -> tuple[list[Text], tuple[int
             return [line([(f" {view.notice}", BAD if view.alarm else HINT)], width)], None
         return [_footer(place, view, model, width)], None
     if prompt.editor is None:
-        pieces: list[Piece] = [(f" {prompt.title} ", BOLD)]
+        answers: list[Piece] = []
         for key, label in prompt.answers.items():
-            pieces += [("  ", PLAIN), (shown(key), FOCUS), (f" {label}", PLAIN)]
+            answers += [("  ", PLAIN), (shown(key), FOCUS), (f" {clean(label)}", PLAIN)]
+        question = cut(prompt.title, max(width // 3, width - 2 - cells(answers)))
+        pieces: list[Piece] = [(f" {question} ", BOLD), *answers]
         return [line(pieces, width)], None
     title = f" {prompt.title} › "
     room = width - cells([(title, PLAIN)]) - 1
@@ -464,7 +466,8 @@ def _rule_columns(model: Model, width: int) -> dict[str, int]:
     """Return the columns there is room for, with their widths, in their order."""
     names = max((cells([(clean(rule.name), PLAIN)]) for rule in model.rules), default=4)
     whats = max((cells([(clean(what(rule)), PLAIN)]) for rule in model.rules), default=4)
-    widths = {"rule": min(max(names, 4), 14), "what": 14}
+    first = min(max(names, 4), 14)
+    widths = {"rule": first, "what": min(max(14, whats), 28 - first)}
     wanted = (("fired", 6), ("chance", 6), ("expected", 8), ("bar", 7), ("minute", 10))
     room = width - 2 - sum(widths.values()) - 1
     for name, size in (*wanted, ("seen", 6), ("last", 6)):
@@ -504,7 +507,7 @@ def _rules(model: Model, view: View, width: int, height: int, focused: bool) -> 
         if model.over:
             return _note(["no rule"], width, height)
         named = model.told.get("named")
-        stopped = f"of {len(named)} calls: " + ", ".join(named) if named is not None else ""
+        stopped = f"it can name {', '.join(named)}" if named is not None else ""
         texts = ["No rule yet: press a to add the first fault", stopped]
         return _note([text for text in texts if text], width, height)
     widths = _rule_columns(model, width)
