@@ -25,7 +25,7 @@ class Target:
     def says(self, data: bytes) -> None:
         os.write(self.spool, data)
         while self.pane.read():
-            pass
+            self.pane.frame()
 
     def text(self, back: int = 0) -> list[str]:
         lines = ["".join(text for text, _ in line) for line in self.pane.lines(back)]
@@ -113,3 +113,14 @@ def test_nothing_that_is_written_ends_it(
                 assert 0 <= line < lines
     finally:
         one.close()
+
+
+def test_a_flood_is_shown_in_parts(target: Target) -> None:
+    os.write(target.spool, b"x\r\n" * 60_000)
+    parts = 0
+    while target.pane.read():
+        parts += 1
+    assert 0 < parts < 10
+    assert not target.pane.read()
+    target.pane.frame()
+    assert target.pane.read()

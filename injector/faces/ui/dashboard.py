@@ -236,8 +236,8 @@ class Dashboard:
     def drawing(self, columns: int, lines: int) -> Drawing:
         """Return the screen as it should be."""
         view, pane = self.view, self._pane
-        if pane is not None and Place.OUTPUT in self._sizes:
-            pane.resize(*self._sizes[Place.OUTPUT])
+        if pane is not None:
+            pane.frame()
         output = pane.lines(view.back) if pane is not None else None
         made = draw(self.shown, view, output, columns, lines)
         wanted = made.sizes.get(Place.OUTPUT)

@@ -38,6 +38,7 @@ DIM = Style(dim=True)
 LINE = Style(color="bright_black")
 FOCUS = Style(bold=True, color="cyan")
 SELECTED = Style(reverse=True)
+GRAPH = Style(reverse=False)  # in the chosen line too
 GOOD = Style(color="green")
 ODD = Style(color="yellow")
 BAD = Style(color="red", bold=True)
@@ -551,7 +552,8 @@ def _rule_cells(model: Model, rule: RuleRow) -> Callable[[str, int], list[Piece]
             case "bar":
                 return bar(rule.fired, rule.expected, size)
             case "minute":
-                return [(spark(model.trend(rule.name), size), GOOD if rule.enabled else DIM)]
+                style = GRAPH + (GOOD if rule.enabled else DIM)
+                return [(spark(model.trend(rule.name), size), style)]
             case _:
                 return [(right(_ago(model, rule), size), on)]
 
@@ -567,7 +569,6 @@ def _ago(model: Model, rule: RuleRow) -> str:
     return f"{ago / 60:.0f} min" if ago < 6000 else f"{ago / 3600:.0f} h"
 
 
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LEVELS = "▁▂▃▄▅▆▇█"
 
 
@@ -577,17 +578,15 @@ def bar(fired: int, expected: float, width: int) -> list[Piece]:
     ratio = fired / expected if expected else (2.0 if fired else 0.0)
     # One standard deviation is at most the root of the expectation.
     usual = abs(fired - expected) <= 2 * math.sqrt(expected) + 1
-    style = GOOD if usual else ODD
+    style = GRAPH + (GOOD if usual else ODD)
     below = _filled(min(1.0, ratio), half)
     above = _filled(min(1.0, max(0.0, ratio - 1)), width - half - 1)
-    return [(below, style), ("┃", PLAIN), (above, style)]
+    return [(below, style), ("┃", GRAPH), (above, style)]
 
 
 def _filled(part: float, width: int) -> str:
-    eighths = round(part * width * 8)
-    text = "█" * (eighths // 8)
-    if eighths % 8:
-        text += _EIGHTHS[eighths % 8]
+    halves = round(part * width * 2)
+    text = "━" * (halves // 2) + "╸" * (halves % 2)
     return text + "·" * (width - len(text))
 
 
