@@ -8,7 +8,7 @@ import select
 import signal
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyte
 
@@ -16,7 +16,7 @@ KEYS = {"up": "\x1b[A", "down": "\x1b[B", "enter": "\r", "escape": "\x1b", "tab"
 
 
 class _Screen(pyte.Screen):
-    """Knows whether the alternate screen and the cursor are on."""
+    """Knows which private modes are on: the alternate screen, the mouse."""
 
     def __init__(self, columns: int, lines: int) -> None:
         super().__init__(columns, lines)
@@ -79,6 +79,12 @@ class Screen:
             self._pump(end)
         return self.text
 
+    def until_that(self, holds: Callable[[], bool], seconds: float = 40) -> None:
+        """Wait until something holds."""
+        end = time.monotonic() + seconds
+        while not holds():
+            self._pump(end)
+
     def resize(self, columns: int, lines: int) -> None:
         """Give the terminal another size."""
         self.screen.resize(lines, columns)
@@ -100,9 +106,9 @@ class Screen:
 
     def is_as_before(self) -> bool:
         """Whether the terminal is as it was: settings, screen, cursor, mouse."""
-        left = self.screen.private & {1049 << 5, 1000 << 5, 1006 << 5}
-        visible = 25 << 5 in self.screen.private or not self.screen.cursor.hidden
-        return termios.tcgetattr(self._slave) == self.before and not left and visible
+        left = self.screen.private & {1049, 1000, 1006}
+        same = termios.tcgetattr(self._slave) == self.before
+        return same and not left and not self.screen.cursor.hidden
 
     def close(self) -> None:
         """End it, if it did not end itself."""

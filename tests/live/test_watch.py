@@ -233,6 +233,53 @@ def test_interrupt_quits_and_the_terminal_is_as_before(session: Session) -> None
     assert not session.call()
 
 
+def child_of(pid: int) -> int:
+    """Return the one child of a process."""
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT])
+@pytest.mark.parametrize("which", ["guard", "dashboard"])
+def test_no_signal_breaks_the_terminal(session: Session, number: int, which: str) -> None:
+    screen = session.watch()
+    screen.until("› none")
+    os.kill(screen.pid if which == "guard" else child_of(screen.pid), number)
+    assert screen.ended() == -number
+    assert screen.is_as_before()
+    assert not session.call()
+
+
+def test_kill_breaks_no_terminal_either(session: Session) -> None:
+    screen = session.watch()
+    screen.until("› none")
+    os.kill(child_of(screen.pid), signal.SIGKILL)
+    assert screen.ended() == -signal.SIGKILL
+    assert screen.is_as_before()
+    # Whoever started the terminal's session must stay, else the kernel hangs the terminal up.
+    words = ["sh", "-c", '"$@"; read rest', "sh", *INJECT, "watch"]
+    screen = Screen(words, session.environment)
+    session.watchers.append(screen)
+    screen.until("› none")
+    os.kill(child_of(screen.pid), signal.SIGKILL)
+    screen.until_that(screen.is_as_before)
+    assert not session.call()
+
+
+def test_errors_are_repeated_when_it_closes(tmp_path: Path) -> None:
+    session = Session(tmp_path, "--engine=ptrace", "-e", RULE)
+    assert not session.call()
+    screen = session.watch()
+    screen.until("› none")
+    screen.press("d")
+    screen.until("the target cannot be let go")
+    screen.press("q")
+    assert screen.ended() == 0
+    assert screen.is_as_before()
+    assert b"inject: the target cannot be let go" in screen.raw.rpartition(b"\x1b[?1049l")[2]
+    session.close()
+
+
 def test_it_follows_the_terminal_s_size(session: Session) -> None:
     screen = session.watch()
     screen.until("─ Calls", "? help")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import signal
 import sys
+import termios
+import traceback
+import tty
 from dataclasses import fields
 from typing import Any
 
@@ -13,6 +18,7 @@ import click
 from injector.faces.cli.printer import fault_line, say
 from injector.faces.ui.client import Link, Message, find
 from injector.faces.ui.model import outcome_words
+from injector.linux.signals import die_by
 from injector.words.errors import InjectError
 from injector.words.events import Injection
 
@@ -36,37 +42,81 @@ def watch(session: int | None) -> None:
         _lines(found)
 
 
-def _draw(session: int) -> None:
-    import termios
-    import tty
+class _Terminal:
+    """The terminal of this process, taken over and given back as it was."""
 
+    def __init__(self) -> None:
+        self._before = termios.tcgetattr(0)
+
+    def take(self) -> None:
+        tty.setraw(0)
+        self.write(b"\x1b[?1049h\x1b[?1000h\x1b[?1006h")
+
+    def give_back(self) -> None:
+        with contextlib.suppress(OSError, termios.error):  # it may have been closed
+            self.write(b"\x1b[?2026l\x1b[?1006l\x1b[?1000l\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l")
+            termios.tcsetattr(0, termios.TCSADRAIN, self._before)
+
+    def fileno(self) -> int:
+        return 0
+
+    def size(self) -> tuple[int, int]:
+        columns, lines = os.get_terminal_size(1)
+        return columns, lines
+
+    def read(self) -> bytes:
+        try:
+            return os.read(0, 4096)
+        except OSError:  # EIO: hung up
+            return b""
+
+    def write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(1, data) :]
+
+
+def _draw(session: int) -> None:
+    """Let another process draw, and give the terminal back however that one ends."""
+    terminal = _Terminal()
+    guarded, guard = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(guard)
+        os._exit(_dashboard(terminal, session, guarded))
+    os.close(guarded)
+
+    def forward(number: int, _: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, forward)
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        terminal.give_back()
+        die_by(os.WTERMSIG(status))
+    sys.exit(os.WEXITSTATUS(status))
+
+
+def _dashboard(terminal: _Terminal, session: int, guard: int) -> int:
+    """Draw until it is left; return the exit status."""
     from injector.faces.ui import dashboard
 
-    class _Terminal:
-        def fileno(self) -> int:
-            return 0
-
-        def size(self) -> tuple[int, int]:
-            return tuple(os.get_terminal_size(1))  # type: ignore[return-value]
-
-        def read(self) -> bytes:
-            return os.read(0, 4096)
-
-        def write(self, data: bytes) -> None:
-            while data:
-                data = data[os.write(1, data) :]
-
     errors: list[str] = []
-    before = termios.tcgetattr(0)
-    tty.setraw(0)
-    os.write(1, b"\x1b[?1049h\x1b[?1000h\x1b[?1006h")
+    terminal.take()
     try:
-        dashboard.run(_Terminal(), session, None, None, owner=False, complain=errors.append)
+        dashboard.run(terminal, session, None, guard, owner=False, complain=errors.append)
+        return 0
+    except InjectError as error:
+        errors.append(error.message)
+        return error.status
+    except Exception:
+        errors.append(traceback.format_exc())
+        return 125
     finally:
-        os.write(1, b"\x1b[?1006l\x1b[?1000l\x1b[?7h\x1b[?25h\x1b[?1049l")
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
-    for error in errors:
-        say(f"inject: {error}")
+        terminal.give_back()
+        for text in errors:
+            say(f"inject: {text}")
 
 
 def _lines(session: int) -> None:
