@@ -12,6 +12,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -473,7 +474,8 @@ class Dashboard:
                 say = f"{rule.name} fires at its next match"
                 self._send("fire", say=say, rule=rule.name)
             case Do.REMOVE:
-                self._rules_before.append(rule.text)
+                # As it is now: it may have been changed since the last snapshot.
+                self.link.send({"do": "snapshot"}, partial(self._remember, rule.name))
                 say = f"removed {rule.name}: a and ↑ bring it back"
                 self._send("remove", say=say, rule=rule.name)
             case Do.RAISE | Do.LOWER:
@@ -492,6 +494,10 @@ class Dashboard:
                     what="probability",
                     value=text,
                 )
+
+    def _remember(self, name: str, answer: Message) -> None:
+        texts = [str(one.get("text")) for one in answer.get("rules", ()) if one["rule"] == name]
+        self._rules_before += texts
 
     def _detach(self) -> None:
         def gone() -> None:
