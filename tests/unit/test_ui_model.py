@@ -171,7 +171,8 @@ def test_the_help_and_the_manual_have_every_key() -> None:
         (b"\x03\x1d\x01", ["ctrl-c", "ctrl-]", "ctrl-a"]),
         ("é日".encode(), ["é", "日"]),
         (b"\x1bb\x1b\x7f", ["alt-b", "alt-backspace"]),
-        (b"\x1b[200~x\x1b[?1;2c", ["x"]),
+        (b"\x1b[?1;2cx", ["x"]),
+        (b"a\x1b[200~q\nx\x1b[A\x1b[201~b", ["a", "paste q\nx\x1b[A", "b"]),
     ],
 )
 def test_what_a_terminal_sends(data: bytes, keys: list[str]) -> None:
@@ -226,6 +227,8 @@ def test_keys_in_a_line() -> None:
     assert typed(editor, "end", "alt-b", "ctrl-w") == ("error", 0)
     assert typed(editor, "right", "ctrl-k", "space", "日") == ("e 日", 3)
     assert typed(editor, "left", "ctrl-u") == ("日", 0)
+    assert typed(editor, "paste read:\n  x\n", "end") == ("read: x日", 8)
+    assert lookup(Place.RULES, "paste q") is None
     assert not editor.key("page-up")
 
 

@@ -25,6 +25,10 @@ COMMANDS = {
     "ps": ("injector.faces.cli.ctl:ps", "List the sessions that run"),
     "report": ("injector.faces.cli.report:report", "Say what a sweep found"),
     "check": ("injector.faces.cli.check:check", "Check a scenario and say what it does"),
+    "import": (
+        "injector.faces.cli.import_:import_",
+        "Make a scenario of strace's or Passenger's words",
+    ),
     "list": ("injector.faces.cli.lists:list_", "List scenarios, syscalls, errnos, groups"),
     "doctor": ("injector.faces.cli.doctor:doctor", "Say what this machine allows"),
     "schema": ("injector.faces.cli.check:schema", "Print the JSON Schema of scenario files"),

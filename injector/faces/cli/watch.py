@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
-import signal
 import sys
-import termios
-import traceback
-import tty
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 import click
 
-from injector.faces.cli.printer import fault_line, say
+from injector.faces.cli.printer import fault_line
+from injector.faces.ui import front
 from injector.faces.ui.client import Link, Message, find
+from injector.faces.ui.leaving import Leaving
 from injector.faces.ui.model import outcome_words
 from injector.linux.signals import die_by
 from injector.words.errors import InjectError
@@ -36,87 +34,24 @@ def watch(session: int | None) -> None:
     TERM=dumb, each fault is a line on the standard output, until the session ends.
     """
     found = find(session)
-    if os.isatty(1) and os.isatty(0) and os.environ.get("TERM", "dumb") != "dumb":
+    if os.isatty(1) and not front.refusal():
         _draw(found)
     else:
         _lines(found)
 
 
-class _Terminal:
-    """The terminal of this process, taken over and given back as it was."""
-
-    def __init__(self) -> None:
-        self._before = termios.tcgetattr(0)
-
-    def take(self) -> None:
-        tty.setraw(0)
-        self.write(b"\x1b[?1049h\x1b[?1000h\x1b[?1006h")
-
-    def give_back(self) -> None:
-        with contextlib.suppress(OSError, termios.error):  # it may have been closed
-            self.write(b"\x1b[?2026l\x1b[?1006l\x1b[?1000l\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l")
-            termios.tcsetattr(0, termios.TCSADRAIN, self._before)
-
-    def fileno(self) -> int:
-        return 0
-
-    def size(self) -> tuple[int, int]:
-        columns, lines = os.get_terminal_size(1)
-        return columns, lines
-
-    def read(self) -> bytes:
-        try:
-            return os.read(0, 4096)
-        except OSError:  # EIO: hung up
-            return b""
-
-    def write(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(1, data) :]
-
-
 def _draw(session: int) -> None:
-    """Let another process draw, and give the terminal back however that one ends."""
-    terminal = _Terminal()
-    guarded, guard = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(guard)
-        os._exit(_dashboard(terminal, session, guarded))
-    os.close(guarded)
-
-    def forward(number: int, _: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, forward)
-    _, status = os.waitpid(pid, 0)
-    if os.WIFSIGNALED(status):
-        terminal.give_back()
-        die_by(os.WTERMSIG(status))
-    sys.exit(os.WEXITSTATUS(status))
-
-
-def _dashboard(terminal: _Terminal, session: int, guard: int) -> int:
-    """Draw until it is left; return the exit status."""
     from injector.faces.ui import dashboard
+    from injector.faces.ui.terminal import Terminal
 
-    errors: list[str] = []
-    terminal.take()
-    try:
-        dashboard.run(terminal, session, None, guard, owner=False, complain=errors.append)
-        return 0
-    except InjectError as error:
-        errors.append(error.message)
-        return error.status
-    except Exception:
-        errors.append(traceback.format_exc())
-        return 125
-    finally:
-        terminal.give_back()
-        for text in errors:
-            say(f"inject: {text}")
+    def show(screen: Terminal, guard: int, complain: Callable[[str], None]) -> int:
+        return dashboard.run(screen, session, None, guard, owner=False, complain=complain)
+
+    left = front.guard(show)
+    if left < 0:
+        die_by(-left)
+    if left not in set(Leaving):
+        sys.exit(125)
 
 
 def _lines(session: int) -> None:

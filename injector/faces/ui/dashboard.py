@@ -6,7 +6,6 @@ Runs in a process of its own. Nothing here is needed for the session to go on.
 from __future__ import annotations
 
 import contextlib
-import enum
 import os
 import select
 import signal
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 from injector.faces.ui.client import Link, Message
 from injector.faces.ui.edit import Choice, LineEditor
 from injector.faces.ui.keys import PANES, Decoder, Do, Place, lookup
+from injector.faces.ui.leaving import Leaving
 from injector.faces.ui.model import Model, RuleRow
 from injector.faces.ui.output import Output, Pane
 from injector.faces.ui.painter import Painter, colors
@@ -48,15 +48,6 @@ class Screen(Protocol):
 
     def write(self, data: bytes) -> None:
         """Write all of it."""
-
-
-class Leaving(enum.IntEnum):
-    """How the dashboard was left; the exit status of its process."""
-
-    ENDED = 40  # the session is over
-    QUIT = 41  # it may run; nobody asked to end it
-    LEAVE = 42  # it runs, and is to go on without us
-    DETACHED = 43  # its target runs on without it, as was asked here
 
 
 def run(
@@ -347,6 +338,9 @@ class Dashboard:
             case Do.TYPE | Do.TYPED:
                 view.typing = do is Do.TYPE and self._pane is not None
                 view.back = 0
+            case Do.SUSPEND:
+                # Our parent stops, and us: as a job of the shell that started it.
+                os.kill(os.getppid(), signal.SIGTSTP)
             case Do.INTERRUPT:
                 self._interrupt()
             case Do.DETACH:

@@ -103,8 +103,16 @@ def _key(key: str, found: Field) -> list[str]:
 
 
 def _list(key: str, words: Sequence[str]) -> list[str]:
-    line = f"{key}: [{', '.join(words)}]"
-    return [line] if len(line) <= _WIDTH - 4 else [f"{key}:", *(f"  - {one}" for one in words)]
+    line = f"{key}: ["
+    lines = []
+    for at, word in enumerate(words):
+        part = word + ("]" if at == len(words) - 1 else ",")
+        if len(line) + len(part) > _WIDTH - 8 and line[-1] != "[":
+            lines.append(line)
+            line = f"  {part}"
+        else:
+            line += part if line[-1] == "[" else f" {part}"
+    return [*lines, line]
 
 
 def _mapping(key: str, table: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
