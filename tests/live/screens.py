@@ -8,7 +8,7 @@ import select
 import signal
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyte
 
@@ -16,7 +16,7 @@ KEYS = {"up": "\x1b[A", "down": "\x1b[B", "enter": "\r", "escape": "\x1b", "tab"
 
 
 class _Screen(pyte.Screen):
-    """Knows whether the alternate screen and the cursor are on."""
+    """Knows which private modes are on: the alternate screen, the mouse."""
 
     def __init__(self, columns: int, lines: int) -> None:
         super().__init__(columns, lines)
@@ -72,19 +72,25 @@ class Screen:
             self.raw += data
             self._stream.feed(data)
 
-    def until(self, *wanted: str, without: str = "", seconds: float = 12) -> str:
+    def until(self, *wanted: str, without: str = "", seconds: float = 40) -> str:
         """Wait until all of this, and not that, is on the screen."""
         end = time.monotonic() + seconds
         while not all(one in self.text for one in wanted) or (without and without in self.text):
             self._pump(end)
         return self.text
 
+    def until_that(self, holds: Callable[[], bool], seconds: float = 40) -> None:
+        """Wait until something holds."""
+        end = time.monotonic() + seconds
+        while not holds():
+            self._pump(end)
+
     def resize(self, columns: int, lines: int) -> None:
         """Give the terminal another size."""
         self.screen.resize(lines, columns)
         termios.tcsetwinsize(self._slave, (lines, columns))
 
-    def ended(self, seconds: float = 12) -> int:
+    def ended(self, seconds: float = 40) -> int:
         """Wait for the command's end; its status, negative for a signal."""
         end = time.monotonic() + seconds
         while self.status is None:
@@ -100,9 +106,9 @@ class Screen:
 
     def is_as_before(self) -> bool:
         """Whether the terminal is as it was: settings, screen, cursor, mouse."""
-        left = self.screen.private & {1049 << 5, 1000 << 5, 1006 << 5}
-        visible = 25 << 5 in self.screen.private or not self.screen.cursor.hidden
-        return termios.tcgetattr(self._slave) == self.before and not left and visible
+        left = self.screen.private & {1049, 1000, 1006}
+        same = termios.tcgetattr(self._slave) == self.before
+        return same and not left and not self.screen.cursor.hidden
 
     def close(self) -> None:
         """End it, if it did not end itself."""
