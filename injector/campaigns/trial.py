@@ -8,6 +8,7 @@ nothing. Jobs and Results are plain values that go to another process or machine
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
@@ -24,8 +25,9 @@ from injector.campaigns.outcome import CRASHES
 from injector.linux.launch import Apart
 from injector.rules.decide import RulesDecider
 from injector.rules.scenario.oneline import parse_rules
+from injector.session.pads import NotStarted, Pads
 from injector.session.session import Session
-from injector.session.start import engine_for_run, launched
+from injector.session.start import EngineName, engine_for_run, launched
 from injector.words.errors import InjectError
 from injector.words.events import Control, Event, Injection, TaskEnd, TaskStart
 from injector.words.model import Scenario
@@ -179,7 +181,7 @@ def carry_out(
                 place.clean(job.teardown)
                 return Result(job.number, error=_failed("setup", step))
         try:
-            result = place.run(decider)
+            result = place.run(decider, _pads(os.getpid()))
             if look is not None:
                 look()
             if job.check is not None and not result.error:
@@ -188,6 +190,17 @@ def carry_out(
         finally:
             place.clean(job.teardown)
         return result
+
+
+@functools.cache
+def _pads(_: int) -> Pads:
+    """Return the pads of this process: they serve all its runs."""
+    return Pads()
+
+
+def close() -> None:
+    """End the helpers that this process keeps for its next runs; they end with it too."""
+    _pads(os.getpid()).close()
 
 
 def _with(result: Result, **fields: Any) -> Result:
@@ -247,39 +260,59 @@ class _Place:
         if teardown is not None:
             self.step(teardown)
 
-    def run(self, decider: Callable[[Scenario, int], RulesDecider]) -> Result:
+    def run(self, decider: Callable[[Scenario, int], RulesDecider], pads: Pads) -> Result:
         """Run the command under its rules."""
         job = self.job
         scenario = Scenario(parse_rules(job.rules))
-        heard = _Heard(job)
         begun = time.monotonic()
         try:
             engine, _ = engine_for_run(job.engine, scenario, job.stacks)
-            with (
-                open(os.devnull, "rb") as nothing,
-                launched(
-                    job.words(),
-                    decider(scenario, job.seed),
-                    scenario,
-                    engine=engine,
-                    watched=frozenset(job.watched),
-                    timeout=int(job.timeout * 1e9),
-                    stacks=job.stacks,
-                    apart=Apart(
-                        (nothing.fileno(), self._out.fileno(), self._err.fileno()),
-                        self.cwd,
-                        tuple(
-                            os.fsencode(f"{name}={value}")
-                            for name, value in self._environment.items()
-                        ),
-                    ),
-                ) as session,
-            ):
-                for event in session.events():
-                    heard.take(event)
-                return heard.result(session, self._out, self._err, time.monotonic() - begun)
+            if engine == "notify":
+                with contextlib.suppress(NotStarted):
+                    return self._follow(decider(scenario, job.seed), scenario, engine, pads, begun)
+            # The slower way also tells why a command cannot be executed.
+            pads.rest()
+            return self._follow(decider(scenario, job.seed), scenario, engine, None, begun)
         except InjectError as error:
             return Result(job.number, error=error.message, seconds=time.monotonic() - begun)
+
+    def _follow(
+        self,
+        decider: RulesDecider,
+        scenario: Scenario,
+        engine: EngineName,
+        pads: Pads | None,
+        begun: float,
+    ) -> Result:
+        job = self.job
+        heard = _Heard(job)
+        watched = frozenset(job.watched)
+        timeout = int(job.timeout * 1e9)
+        environment = tuple(
+            os.fsencode(f"{name}={value}") for name, value in self._environment.items()
+        )
+        with open(os.devnull, "rb") as nothing:
+            stdio = (nothing.fileno(), self._out.fileno(), self._err.fileno())
+            apart = Apart(stdio, self.cwd, environment)
+            if pads is not None:
+                run = pads.launched(
+                    job.words(), decider, scenario, apart=apart, watched=watched, timeout=timeout
+                )
+            else:
+                run = launched(
+                    job.words(),
+                    decider,
+                    scenario,
+                    engine=engine,
+                    watched=watched,
+                    timeout=timeout,
+                    stacks=job.stacks,
+                    apart=apart,
+                )
+            with run as session:
+                for event in session.events():
+                    heard.take(event)
+            return heard.result(session, self._out, self._err, time.monotonic() - begun)
 
 
 class _Heard:

@@ -112,10 +112,19 @@ class Keeper:
                 pass
 
 
-def raise_descriptor_limit() -> None:
-    """Let this process have as many descriptors as it may: it holds some for each process."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+def raise_descriptor_limit() -> tuple[int, int]:
+    """Let this process have as many descriptors as it may: it holds some for each process.
+
+    Return the limits that were.
+    """
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    return before
+
+
+def limit_descriptors(limits: tuple[int, int]) -> None:
+    """Set back what `raise_descriptor_limit` has raised: a later target inherits it."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def lost() -> InjectError:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from injector.campaigns.trial import Crash, Job, Result, Step, carry_out
+from injector.campaigns.trial import Crash, Job, Result, Step, carry_out, close
 from injector.linux import procfs
 
 from .conftest import Victim
@@ -31,6 +31,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(tempfile, "tempdir", None)
     open_before = sorted(os.listdir("/proc/self/fd"))
     yield folder
+    close()
     assert list(folder.iterdir()) == []
     assert sorted(os.listdir("/proc/self/fd")) == open_before
 
