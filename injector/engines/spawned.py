@@ -6,7 +6,9 @@ target. The zygote tells when nothing of the target is left; its listener is nev
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
 from collections.abc import Collection, Iterable
 
@@ -15,7 +17,6 @@ from injector.engines.notify import NotifyEngine, Role
 from injector.engines.tasks import Process, Task
 from injector.linux import pidfd
 from injector.linux.doorbell import Doorbell
-from injector.linux.ending import end_target
 from injector.linux.keeper import Keeper
 from injector.linux.zygote import Zygote
 from injector.words.errors import InjectError
@@ -96,15 +97,21 @@ class SpawnedEngine(NotifyEngine):
     def _all_gone(self) -> bool:
         return False  # the zygote never is, or its socket tells
 
+    def known(self) -> list[int]:
+        """Return pidfds of the target's processes that are known and live."""
+        return [*self._pidfds, *([self._first_fd] if self._first_fd >= 0 else ())]
+
     def end(self) -> None:
-        """Kill the target and the zygote; return when that is done."""
-        end_target([self._zygote.pidfd], self._zygote.listener)
+        """Kill the target, as far as it is known; its pad ends the rest."""
+        for fd in self.known():
+            pidfd.send(fd, signal.SIGKILL)
 
     def close(self) -> None:
         """Close every descriptor but the zygote's; the last thing that is asked."""
         for fd in self._pidfds:
             self._bell.remove(fd)
-        self._bell.remove(self._report)
+        with contextlib.suppress(OSError):  # the zygote is gone
+            self._bell.remove(self._report)
         self.kinship.close()
         self._timer.close()
         if self._first_fd >= 0:

@@ -102,6 +102,12 @@ class Keeper:
         """Have it end what is left of the target, and reap it."""
         self._bid(_Word.END)
 
+    def charge(self) -> None:
+        """Have it end what is left of the target, however long that takes; it ends then too."""
+        with contextlib.suppress(OSError):
+            self._socket.send(_Word.END)
+        self._socket.close()
+
     def _bid(self, word: bytes) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._socket.send(word)

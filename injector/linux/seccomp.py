@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import select
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -175,6 +176,13 @@ class Grafted:
     """The call it was in and will make again: a notification's words from the number on."""
     no_new_privs: bool = False
     """The process had to give up privileges by execve for it (PR_SET_NO_NEW_PRIVS)."""
+
+
+def deserted(listener: int, seconds: float) -> bool:
+    """Return whether the last task under a listener's filter is gone, or goes in that time."""
+    poll = select.poll()
+    poll.register(listener, 0)
+    return bool(poll.poll(seconds * 1000))
 
 
 class Listener:

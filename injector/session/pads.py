@@ -6,10 +6,11 @@ stopped, and those used last are kept. A run that goes wrong takes its pad with 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from injector.engines.notify import ROLES
 from injector.engines.spawned import NotStarted, SpawnedEngine
 from injector.linux import pidfd, seccomp
 from injector.linux.doorbell import Doorbell
-from injector.linux.ending import Orphans, end_target
+from injector.linux.ending import Orphans
 from injector.linux.keeper import Keeper, limit_descriptors, raise_descriptor_limit
 from injector.linux.launch import Apart, find
 from injector.linux.signals import Inherited, Signals
@@ -30,6 +31,7 @@ from injector.words.model import Scenario
 
 __all__ = ["NotStarted", "Pads"]
 
+_PATIENCE = 2.0  # seconds for what was killed to be gone
 _MOST = 12  # pads that are kept: each is two small processes
 
 
@@ -101,10 +103,10 @@ class Pads:
         finally:
             if session is not None:
                 session.close()
+            if wrong:
+                self._end(key, engine.known() if engine is not None else ())
             if engine is not None:
                 engine.close()
-            if wrong:
-                self._end(key)
             limit_descriptors(limits)
             signals.close()
 
@@ -143,13 +145,21 @@ class Pads:
         self._pads.move_to_end(key)
         return key, pad
 
-    def _end(self, key: object) -> None:
-        """End a pad, and all that runs from it."""
+    def _end(self, key: object, known: Iterable[int] = ()) -> None:
+        """End a pad, and all that runs from it; `known` are pidfds of the target."""
         pad = self._pads.pop(key)
+        listener = pad.zygote.listener
         pidfd.send(pad.zygote.pidfd, signal.SIGSTOP)
+        for fd in known:
+            pidfd.send(fd, signal.SIGKILL)
         Orphans(pad.zygote.pid).end()
-        end_target([pad.zygote.pidfd], pad.zygote.listener)
-        pad.keeper.dismiss()
+        pidfd.send(pad.zygote.pidfd, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pad.zygote.pid, 0)
+        if seccomp.deserted(listener, _PATIENCE):
+            pad.keeper.dismiss()
+        else:  # something hides from us: it ends at its next call
+            pad.keeper.charge()
         pad.zygote.close()
 
     def rest(self) -> None:
