@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from injector.campaigns.folders import digests, remove
@@ -108,9 +109,8 @@ class Attempted:
 def attempt(wish: Attempt) -> Attempted:
     """Carry it out."""
     job = wish.job
-    with _folder(wish.keep) as (folder, kept):
+    with _folder(wish.keep) as folder:
         work, temporary = os.path.join(folder, "work"), os.path.join(folder, "tmp")
-        os.mkdir(temporary)
         if job.workdir is not None:
             shutil.copytree(job.workdir, work, symlinks=True)
         given = sorted(digests(work, read=False))
@@ -126,28 +126,41 @@ def attempt(wish: Attempt) -> Attempted:
         files: dict[str, str] = {}
 
         def look() -> None:
-            if wish.job.workdir is not None:
-                files.update(digests(work))
+            files.update(digests(work))
 
         decider: Witness | None = None
 
         def decides(scenario: Scenario, seed: int) -> Witness:
             nonlocal decider
             decider = (
-                Recorder(scenario, seed, wish.wanted) if wish.record else Witness(scenario, seed)
+                Recorder(scenario, seed, wish.wanted, partial(_here, folder))
+                if wish.record
+                else Witness(scenario, seed)
             )
             return decider
 
-        result = _unlimited(lambda: carry_out(job, decides, look))
+        result = _unlimited(lambda: carry_out(job, decides, look, folder))
         facts = Facts(
             _descriptors(decider, folder),
             files,
             tuple(sorted(digests(work, read=False))),
             tuple(given),
             tuple(sorted(digests(temporary, read=False))),
-            kept,
+            wish.keep,
         )
+        fired = tuple(
+            replace(one, args=_here(folder, one.args), path=_here(folder, one.path))
+            for one in result.injections
+        )
+        result = replace(result, injections=fired)
         return Attempted(result, facts, tuple(getattr(decider, "points", ())))
+
+
+def _here(folder: str, text: str) -> str:
+    """Return a text without the run's folder, which is another in each run."""
+    if folder not in text:
+        return text
+    return text.replace(f"{folder}/work/", "").replace(f"{folder}/", "")
 
 
 def _unlimited(make: Callable[[], Result]) -> Result:
@@ -160,16 +173,32 @@ def _unlimited(make: Callable[[], Result]) -> Result:
 
 
 @contextmanager
-def _folder(keep: str) -> Iterator[tuple[str, str]]:
-    """Make the run's own folder; take it away, or move it to a place where it stays."""
-    folder = tempfile.mkdtemp(prefix="inject-run-")
+def _folder(keep: str) -> Iterator[str]:
+    """Make the run's own folder; take it away, or move it to a place where it stays.
+
+    Where temporary files have a folder of ours it is used again by the next run: to make and
+    remove folders costs more than a short run.
+    """
+    reused = tempfile.tempdir is not None
+    if reused:
+        folder = os.path.join(tempfile.gettempdir(), "run")
+        os.makedirs(folder, exist_ok=True)
+    else:
+        folder = tempfile.mkdtemp(prefix="inject-run-")
+    temporary = os.path.join(folder, "tmp")
+    os.makedirs(temporary, exist_ok=True)
     try:
-        yield folder, keep
+        yield folder
     finally:
         if keep:
             with contextlib.suppress(OSError):
                 shutil.move(folder, keep)
-        remove(folder)
+        elif reused:
+            remove(os.path.join(folder, "work"))
+            if os.listdir(temporary):
+                remove(temporary)
+        if keep or not reused:
+            remove(folder)
 
 
 def _environment(job: Job, temporary: str) -> tuple[tuple[str, str], ...]:
@@ -180,6 +209,4 @@ def _environment(job: Job, temporary: str) -> tuple[tuple[str, str], ...]:
 def _descriptors(decider: Witness | None, folder: str) -> tuple[str, ...] | None:
     if decider is None or decider.descriptors is None:
         return None
-    return tuple(
-        sorted(_NUMBER.sub("", target).replace(f"{folder}/", "") for target in decider.descriptors)
-    )
+    return tuple(sorted(_NUMBER.sub("", _here(folder, target)) for target in decider.descriptors))

@@ -162,17 +162,19 @@ def carry_out(
     job: Job,
     decider: Callable[[Scenario, int], RulesDecider] = RulesDecider,
     look: Callable[[], None] | None = None,
+    folder: str | None = None,
 ) -> Result:
     """Make a run.
 
     Args:
         decider: makes what decides about each call, of the job's rules and seed.
         look: called when the command has ended, before the check.
+        folder: for the files of its output, which stay there; None for one of its own.
 
     Raises:
         KeyboardInterrupt: somebody wants us to end; the run is over and cleaned up.
     """
-    with _place(job) as place:
+    with _place(job, folder) as place:
         if job.setup is not None:
             step = place.step(job.setup)
             if step.status != 0:
@@ -360,10 +362,10 @@ def _output(file: IO[bytes]) -> Output:
 
 
 @contextmanager
-def _place(job: Job) -> Iterator[_Place]:
+def _place(job: Job, given: str | None) -> Iterator[_Place]:
     """Make the place of a run, and take it away again."""
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(_folder())
+        folder = stack.enter_context(_folder()) if given is None else given
         cwd = os.path.abspath(job.cwd)
         if job.workdir is not None:
             cwd = os.path.join(folder, "work")
