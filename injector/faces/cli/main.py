@@ -24,6 +24,8 @@ COMMANDS = {
     "sweep": ("injector.faces.cli.sweep:sweep", "Try every kind of fault on a program"),
     "ctl": ("injector.faces.cli.ctl:ctl", "Steer a session that runs"),
     "ps": ("injector.faces.cli.ctl:ps", "List the sessions that run"),
+    "replay": ("injector.faces.cli.replay:replay", "Inject the faults of a journal once more"),
+    "shrink": ("injector.faces.cli.shrink:shrink", "Find the faults of a journal that matter"),
     "report": ("injector.faces.cli.report:report", "Say what a sweep found"),
     "check": ("injector.faces.cli.check:check", "Check a scenario and say what it does"),
     "import": (
