@@ -11,7 +11,6 @@ import os
 import re
 import resource
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -20,7 +19,7 @@ from typing import Any
 
 from injector.campaigns.folders import digests, remove
 from injector.campaigns.points import Point, Recorder, watched
-from injector.campaigns.trial import Job, Result, carry_out
+from injector.campaigns.trial import Bench, Job, Result, carry_out
 from injector.campaigns.witness import END, Witness
 from injector.words.model import Scenario
 
@@ -106,10 +105,10 @@ class Attempted:
         )
 
 
-def attempt(wish: Attempt) -> Attempted:
-    """Carry it out."""
+def attempt(wish: Attempt, bench: Bench) -> Attempted:
+    """Carry it out in a place that is used again."""
     job = wish.job
-    with _folder(wish.keep) as folder:
+    with _folder(bench.folder, wish.keep) as folder:
         work, temporary = os.path.join(folder, "work"), os.path.join(folder, "tmp")
         if job.workdir is not None:
             shutil.copytree(job.workdir, work, symlinks=True)
@@ -139,7 +138,7 @@ def attempt(wish: Attempt) -> Attempted:
             )
             return decider
 
-        result = _unlimited(lambda: carry_out(job, decides, look, folder))
+        result = _unlimited(lambda: carry_out(job, decides, look, bench))
         facts = Facts(
             _descriptors(decider, folder),
             files,
@@ -173,18 +172,11 @@ def _unlimited(make: Callable[[], Result]) -> Result:
 
 
 @contextmanager
-def _folder(keep: str) -> Iterator[str]:
-    """Make the run's own folder; take it away, or move it to a place where it stays.
+def _folder(folder: str, keep: str) -> Iterator[str]:
+    """Prepare the run's own folder; empty it, or move it to a place where it stays.
 
-    Where temporary files have a folder of ours it is used again by the next run: to make and
-    remove folders costs more than a short run.
+    To make and remove folders costs more than a short run.
     """
-    reused = tempfile.tempdir is not None
-    if reused:
-        folder = os.path.join(tempfile.gettempdir(), "run")
-        os.makedirs(folder, exist_ok=True)
-    else:
-        folder = tempfile.mkdtemp(prefix="inject-run-")
     temporary = os.path.join(folder, "tmp")
     os.makedirs(temporary, exist_ok=True)
     try:
@@ -193,12 +185,9 @@ def _folder(keep: str) -> Iterator[str]:
         if keep:
             with contextlib.suppress(OSError):
                 shutil.move(folder, keep)
-        elif reused:
-            remove(os.path.join(folder, "work"))
-            if os.listdir(temporary):
-                remove(temporary)
-        if keep or not reused:
-            remove(folder)
+        remove(os.path.join(folder, "work"))
+        if not os.path.isdir(temporary) or os.listdir(temporary):
+            remove(temporary)
 
 
 def _environment(job: Job, temporary: str) -> tuple[tuple[str, str], ...]:
