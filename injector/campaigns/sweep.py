@@ -177,6 +177,7 @@ class Sweep:
         self._points: dict[str, PointRow] = {}
         self._kinds: set[str] = set()
         self._findings: dict[str, FindingRow] = {}
+        self._first: dict[str, int] = {}  # of each finding, the number of the run that shows it
         self._baseline: Baseline | None = None
 
     @property
@@ -382,18 +383,25 @@ class Sweep:
             detail=outcome.detail,
             result=made.beside(self.baseline.first).as_json(),
         )
-        self.store.done(run)
+        finding = self._shown_by(run)
+        self.store.done(run, finding)
         yield Ran(run, outcome)
-        if fingerprint is not None:
-            known = self._findings.get(fingerprint)
-            if known is None:
-                self._keep_finding(self._finding(run, 1))
-                yield Found(self._findings[fingerprint])
-                return
-            earliest = self.store.run(known.run)
-            if earliest is not None and run.number < earliest.number:
-                known = self._finding(run, known.runs)  # whichever run ends first, it is the same
-            self._keep_finding(replace(known, runs=known.runs + 1))
+        if finding is not None:
+            fresh = finding.fingerprint not in self._findings
+            self._findings[finding.fingerprint] = finding
+            if fresh:
+                yield Found(finding)
+
+    def _shown_by(self, run: RunRow) -> FindingRow | None:
+        """Return the finding that a run shows, as it is known with it."""
+        if run.fingerprint is None:
+            return None
+        known = self._findings.get(run.fingerprint)
+        if known is not None and self._first[run.fingerprint] <= run.number:
+            return replace(known, runs=known.runs + 1)
+        # Whichever run ends first: the finding is shown by the one that is first in the plan.
+        self._first[run.fingerprint] = run.number
+        return self._finding(run, known.runs + 1 if known is not None else 1)
 
     # -- the plan -------------------------------------------------------------------
 
@@ -534,6 +542,7 @@ class Sweep:
             firsts.setdefault(run.fingerprint, run)
         for fingerprint, count in counts.items():
             finding = known.get(fingerprint) or self._finding(firsts[fingerprint], count)
+            self._first[fingerprint] = firsts[fingerprint].number
             self._keep_finding(replace(finding, runs=count))
 
     def _finding(self, run: RunRow, count: int) -> FindingRow:
