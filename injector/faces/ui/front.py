@@ -140,6 +140,7 @@ class _Front:
         self._guard = -1  # closed, it ends the dashboard
         self._ending = False
         self._master_over = False
+        self._full = False  # the spool takes no more
         self._rest = b""
 
     def run(self) -> NoReturn:
@@ -238,9 +239,12 @@ class _Front:
             while data:
                 data = data[os.write(self._spool.fileno(), data) :]
         except OSError as error:
-            self._complaints += f"the target's output cannot be kept: {error.strerror}\n".encode()
-            os.kill(self._dashboard, signal.SIGKILL)
-            self._rest = data
+            self._rest += data
+            if not self._full:
+                self._full = True
+                text = f"the target's output cannot be kept: {error.strerror}"
+                self._complaints += text.encode() + b"\n"
+                os.kill(self._dashboard, signal.SIGKILL)
         return True
 
     def _print(self, data: bytes) -> None:
@@ -326,7 +330,7 @@ class _Front:
 
     def _explain(self, left: int) -> None:
         how = f"killed by {signal.Signals(-left).name}" if left < 0 else f"status {left}"
-        if left != _FAILED:
+        if left != _FAILED and not self._full:
             say(f"inject: the dashboard ended ({how}); inject watch {self._session} brings it back")
 
     def _complain(self) -> None:
