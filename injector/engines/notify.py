@@ -583,6 +583,8 @@ class NotifyEngine:
 
     def _process_ended(self, fd: int) -> None:
         process = self._pidfds.pop(fd)
+        # It may have executed something and died before a call of it stopped.
+        process.name = procfs.comm(process.pid) or process.name
         self._bell.remove(fd)
         status = pidfd.status(process.pid, fd)
         if status is None:

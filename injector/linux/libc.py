@@ -20,6 +20,7 @@ TGKILL = _numbers["tgkill"]
 RT_SIGACTION = _numbers["rt_sigaction"]
 
 PR_SET_DUMPABLE = 4
+PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 CLOCK_MONOTONIC = 1
 TFD_CLOEXEC = os.O_CLOEXEC
@@ -82,6 +83,12 @@ def reset_signal(number: int) -> None:
     """Give a signal its default action, also the two that the C library keeps for itself."""
     action = ctypes.create_string_buffer(64)
     syscall(RT_SIGACTION, number, ctypes.addressof(action), 0, 8)
+
+
+def adopt_orphans(adopt: bool) -> None:
+    """Become the parent of descendants that lose theirs, or not (PR_SET_CHILD_SUBREAPER)."""
+    words = [ctypes.c_ulong(int(adopt)), *[ctypes.c_ulong(0)] * 3]
+    _checked(_libc.prctl(PR_SET_CHILD_SUBREAPER, *words))
 
 
 def undumpable() -> None:

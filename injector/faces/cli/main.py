@@ -20,6 +20,7 @@ from injector.words.errors import InjectError, ScenarioError
 COMMANDS = {
     "run": ("injector.faces.cli.run:run", "Start a program and inject into it"),
     "attach": ("injector.faces.cli.attach:attach", "Inject into a program that runs already"),
+    "watch": ("injector.faces.cli.watch:watch", "Show a session that runs, and steer it"),
     "ctl": ("injector.faces.cli.ctl:ctl", "Steer a session that runs"),
     "ps": ("injector.faces.cli.ctl:ps", "List the sessions that run"),
     "report": ("injector.faces.cli.report:report", "Say what a sweep found"),
