@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -246,3 +247,16 @@ def test_hostile_names_are_told_and_can_be_used(tmp_path: Path) -> None:
     status, _, err = finish([*INJECT, "run", "-q", file, "--", "cat", name], cwd=tmp_path)
     assert status == 1
     assert "Permission denied" in err
+
+
+def test_ctrl_c_ends_the_target_and_is_learned_from(tmp_path: Path) -> None:
+    words = [*LEARN, "-o", str(tmp_path / "s.yaml"), "--", "sh", "-c", "echo up; exec sleep 600"]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+        os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+        out = process.stdout.read()
+    assert process.returncode == 0
+    assert out.startswith("sh was killed by SIGINT after ")

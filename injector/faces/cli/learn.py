@@ -195,11 +195,12 @@ def _report(command: Sequence[str], learned: Learned, scenario: Sequence[str]) -
 def _head(command: Sequence[str], learned: Learned) -> list[str]:
     ended = learned.ended
     assert ended is not None
-    how = (
-        f"was killed by {signal_name(ended.signal)}"
-        if ended.signal
-        else f"exited with {ended.exit}"
-    )
+    if ended.detached:
+        how = "was let go"
+    elif ended.signal:
+        how = f"was killed by {signal_name(ended.signal)}"
+    else:
+        how = f"exited with {ended.exit}" if ended.exit is not None else "ended"
     late = ", its time was up" if ended.timed_out else ""
     processes = len(learned.programs)
     threads = sum(one.threads for one in learned.programs)
