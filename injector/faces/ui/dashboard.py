@@ -11,6 +11,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -114,10 +115,9 @@ def _loop(
         if woken in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(woken, 4096)
-            if screen.size() != size:
-                size = screen.size()
-                painter.forget()
-                dashboard.hurry = True
+            size = screen.size()
+            painter.forget()  # resized, or we were suspended and others wrote there
+            dashboard.hurry = True
         for key in keys:
             dashboard.key(key)
         if link.open and link.fileno() in ready:
@@ -155,6 +155,8 @@ class Dashboard:
         self._backlog = False
         self._typed_at = 0.0
         self._detaching = False
+        # What commands that are not answered yet will do: the next key counts on it.
+        self._presumed: list[tuple[str, dict[str, Any]]] = []
         self._answers: dict[str, Callable[[], None]] = {}
         self._accept: Callable[[str], None] = lambda text: None
         self._rules_before: list[str] = []
@@ -172,6 +174,8 @@ class Dashboard:
         self._ask_at = self._now + _FRAME
         if answer.pop("ok", False):
             self.model.snapshot(answer)
+            for rule, fields in self._presumed:
+                self.model.presume(rule, **fields)
 
     def receive(self) -> None:
         """Take what the session sent."""
@@ -223,8 +227,8 @@ class Dashboard:
     def drawing(self, columns: int, lines: int) -> Drawing:
         """Return the screen as it should be."""
         view, pane = self.view, self._pane
-        if pane is not None and Place.OUTPUT in self._sizes:
-            pane.resize(*self._sizes[Place.OUTPUT])
+        if pane is not None:
+            pane.frame()
         output = pane.lines(view.back) if pane is not None else None
         made = draw(self.shown, view, output, columns, lines)
         wanted = made.sizes.get(Place.OUTPUT)
@@ -315,7 +319,8 @@ class Dashboard:
             case Do.BACK:
                 self._back()
             case Do.PAUSE:
-                self._send("resume" if self.model.paused else "pause")
+                paused = not self.model.paused
+                self._send("pause" if paused else "resume", presume={"paused": paused})
             case Do.FREEZE:
                 self._still = None if self._still is not None else self.model.still()
                 view.frozen = self._still is not None
@@ -414,14 +419,26 @@ class Dashboard:
     # Steering.
 
     def _send(
-        self, do: str, then: Callable[[], None] | None = None, say: str = "", **words: str
+        self,
+        do: str,
+        then: Callable[[], None] | None = None,
+        *,
+        say: str = "",
+        presume: dict[str, Any] | None = None,
+        **words: str,
     ) -> None:
+        """Send a command; `presume` is what it changes, of its rule or of the session."""
+        presumed = (words.get("rule", ""), presume or {})
+        self._presumed.append(presumed)
+        self.model.presume(presumed[0], **presumed[1])
+
         def answered(answer: Message) -> None:
             self.hurry = True
+            self._presumed.remove(presumed)
+            self._ask_at = 0.0  # show at once what came of it
             if not answer.get("ok"):
                 self._fail(str(answer.get("error", "refused")), str(answer.get("help", "")))
                 return
-            self._ask_at = 0.0  # show at once what came of it
             if say:
                 self._say(say)
             if then is not None:
@@ -443,12 +460,15 @@ class Dashboard:
         self.view.rule = rule.name
         match do:
             case Do.TOGGLE:
-                self._send("disable" if rule.enabled else "enable", rule=rule.name)
+                enabled = not rule.enabled
+                do_ = "enable" if enabled else "disable"
+                self._send(do_, rule=rule.name, presume={"enabled": enabled})
             case Do.FIRE:
                 say = f"{rule.name} fires at its next match"
                 self._send("fire", say=say, rule=rule.name)
             case Do.REMOVE:
-                self._rules_before.append(rule.text)
+                # As it is now: it may have been changed since the last snapshot.
+                self.link.send({"do": "snapshot"}, partial(self._remember, rule.name))
                 say = f"removed {rule.name}: a and ↑ bring it back"
                 self._send("remove", say=say, rule=rule.name)
             case Do.RAISE | Do.LOWER:
@@ -458,13 +478,25 @@ class Dashboard:
                     return
                 text = f"{value * 100:g}%"
                 say = f"{rule.name}: probability {text}"
-                self._send("set", say=say, rule=rule.name, what="probability", value=text)
+                fields = {"probability": value}
+                self._send(
+                    "set",
+                    say=say,
+                    presume=fields,
+                    rule=rule.name,
+                    what="probability",
+                    value=text,
+                )
+
+    def _remember(self, name: str, answer: Message) -> None:
+        texts = [str(one.get("text")) for one in answer.get("rules", ()) if one["rule"] == name]
+        self._rules_before += texts
 
     def _detach(self) -> None:
         def gone() -> None:
             self._detaching = True
 
-        self._send("detach", gone, "asked to let the target run on")
+        self._send("detach", gone, say="asked to let the target run on")
 
     def _interrupt(self) -> None:
         if self._output is not None and not self.model.over:
@@ -554,7 +586,7 @@ class Dashboard:
                 file.write(scenario)
         except FileExistsError:
             answers = {"y": "write over it", "escape": "keep it"}
-            self.view.prompt = Prompt(f"{path} is there already.", answers=answers)
+            self.view.prompt = Prompt(f"{path.name} is there already.", answers=answers)
             self._answers = {"y": lambda: self._write(path, scenario, None, over=True)}
             return
         except OSError as error:

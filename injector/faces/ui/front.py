@@ -393,6 +393,7 @@ def guard(run: Callable[[Terminal, int, Callable[[str], None]], int]) -> int:
         with _last_words():
             os.close(heard)
             os.close(alive)
+            _default_signals()
             os.nice(5)
             with Terminal(tty) as screen:
                 left = run(screen, watched, lambda text: _tell(complain, text))

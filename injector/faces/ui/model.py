@@ -205,8 +205,8 @@ class Model:
 
     def _sample(self, counts: Mapping[str, int]) -> None:
         second = int(self._t)
-        # Whoever begins to watch did not see when those before were made.
-        met = self._second is None
+        # Whoever begins to watch later did not see when those before were made.
+        met = self._second is None and self._t >= 1
         for rule in self.rules:
             if rule.name not in self._of_rule:
                 self._of_rule[rule.name] = Series(rule.fired if met else 0)
@@ -216,6 +216,8 @@ class Model:
         passed = 1 if self._second is None else second - self._second
         if passed <= 0:
             return
+        if self._second is None and not met:
+            self._all_calls, self._all_faults = Series(0), Series(0)
         self._second = second
         self._all_calls.sample(sum(counts.values()), passed)
         self._all_faults.sample(self.faults, passed)
@@ -226,6 +228,14 @@ class Model:
             del self._of_rule[name]
         for rule in self.rules:
             self._of_rule[rule.name].sample(rule.fired, passed)
+
+    def presume(self, rule: str, **fields: Any) -> None:
+        """Take it that a command does what it should: to a rule, or ("") to the session."""
+        if not rule:
+            self.told = {**self.told, **fields}
+        self.rules = tuple(
+            replace(one, **fields) if rule and one.name == rule else one for one in self.rules
+        )
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Take an event of the session."""
