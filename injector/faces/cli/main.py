@@ -24,6 +24,7 @@ COMMANDS = {
     "ctl": ("injector.faces.cli.ctl:ctl", "Steer a session that runs"),
     "ps": ("injector.faces.cli.ctl:ps", "List the sessions that run"),
     "report": ("injector.faces.cli.report:report", "Say what a sweep found"),
+    "learn": ("injector.faces.cli.learn:learn", "Watch a program once and propose a scenario"),
     "check": ("injector.faces.cli.check:check", "Check a scenario and say what it does"),
     "import": (
         "injector.faces.cli.import_:import_",
