@@ -187,7 +187,7 @@ def _head(model: Model, view: View, width: int) -> list[Text]:
     mood = GOOD
     if model.over:
         mood = GOOD if state in ("exit 0", "detached", "ended") else BAD
-    elif model.paused:
+    elif model.paused or model.silence:
         mood = ODD
     badge = mood + Style(reverse=True, bold=True)
     command = " ".join(" ".join(map(str, told.get("command", ()))).split())
