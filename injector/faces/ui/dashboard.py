@@ -116,10 +116,9 @@ def _loop(
         if woken in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(woken, 4096)
-            if screen.size() != size:
-                size = screen.size()
-                painter.forget()
-                dashboard.hurry = True
+            size = screen.size()
+            painter.forget()  # resized, or we were suspended and others wrote there
+            dashboard.hurry = True
         for key in keys:
             dashboard.key(key)
         if link.open and link.fileno() in ready:
