@@ -147,7 +147,7 @@ class Result:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Result:
         """Return the Result of what `as_json` gave, also when JSON has made its tuples lists."""
-        made = dict(fields)
+        made = {name: fields[name] for name in cls.__dataclass_fields__}  # there may be more
         made["crashes"] = tuple(Crash(**one) for one in fields["crashes"])
         made["injections"] = tuple(
             Fired(**{**one, "stack": tuple(one["stack"])}) for one in fields["injections"]
@@ -158,11 +158,16 @@ class Result:
         return cls(**made)
 
 
-def carry_out(job: Job, decider: Callable[[Scenario, int], RulesDecider] = RulesDecider) -> Result:
+def carry_out(
+    job: Job,
+    decider: Callable[[Scenario, int], RulesDecider] = RulesDecider,
+    look: Callable[[], None] | None = None,
+) -> Result:
     """Make a run.
 
     Args:
         decider: makes what decides about each call, of the job's rules and seed.
+        look: called when the command has ended, before the check.
 
     Raises:
         KeyboardInterrupt: somebody wants us to end; the run is over and cleaned up.
@@ -175,6 +180,8 @@ def carry_out(job: Job, decider: Callable[[Scenario, int], RulesDecider] = Rules
                 return Result(job.number, error=_failed("setup", step))
         try:
             result = place.run(decider)
+            if look is not None:
+                look()
             if job.check is not None and not result.error:
                 check = place.step(job.check, place.facts(result))
                 result = _with(result, check=check)

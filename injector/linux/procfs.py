@@ -115,6 +115,14 @@ def fd_target(tid: int, fd: int) -> str | None:
     return link.removesuffix(" (deleted)") if link is not None else None
 
 
+def descriptors(pid: int) -> list[int]:
+    """Return the numbers of a process's open descriptors, in order; [] if it is gone."""
+    try:
+        return sorted(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return []
+
+
 def fd_kind(tid: int, fd: int) -> FdKind | None:
     """Return what stands behind the descriptor, None if it is not open."""
     try:
@@ -199,6 +207,19 @@ def filtered(tid: int) -> bool:
     text = _read(f"/proc/{tid}/status") or b""
     mode = text.partition(b"\nSeccomp:")[2]
     return mode != b"" and mode.split(maxsplit=1)[0] != b"0"
+
+
+def signals(tid: int) -> tuple[int, int]:
+    """Return the signals that the task's process catches and ignores, as masks; 0 if it is gone."""
+    text = _read(f"/proc/{tid}/status") or b""
+    ignored, caught = (text.partition(b"\nSig" + what)[2] for what in (b"Ign:", b"Cgt:"))
+    return int(caught[:17] or b"0", 16), int(ignored[:17] or b"0", 16)
+
+
+def nonblocking(tid: int, fd: int) -> bool:
+    """Return whether a descriptor's calls do not wait (O_NONBLOCK in /proc/TID/fdinfo)."""
+    flags = (_read(f"/proc/{tid}/fdinfo/{fd}") or b"").partition(b"flags:")[2].split()
+    return bool(flags and int(flags[0], 8) & os.O_NONBLOCK)
 
 
 def exit_code(pid: int) -> int | None:

@@ -1,0 +1,185 @@
+"""One run of a campaign with all that the oracle asks about it: what it wrote, what it left.
+
+A folder of its own for each run holds the copy of the template and the temporary files, so
+that what is left behind can be told, and is taken away with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import resource
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from injector.campaigns.folders import digests, remove
+from injector.campaigns.points import Point, Recorder, watched
+from injector.campaigns.trial import Job, Result, carry_out
+from injector.campaigns.witness import END, Witness
+from injector.words.model import Scenario
+
+_NUMBER = re.compile(r":\[\d+\]$")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a run left behind.
+
+    Attributes:
+        descriptors: what the first process had open at its end but 0 to 2, sorted; None where
+            it did not end by itself.
+        files: digests of the files in its working directory by name; empty without a template.
+        names: the files that are there after the check.
+        given: the files of the template.
+        temporary: the files in its TMPDIR.
+        kept: the folder that was kept for people.
+    """
+
+    descriptors: tuple[str, ...] | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+    temporary: tuple[str, ...] = ()
+    kept: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A Job, and what to do besides.
+
+    Attributes:
+        record: write down every call as a point.
+        wanted: the rules whose matches are points; None: what is plausible.
+        keep: a folder to move the run's own folder to, "" to remove it.
+    """
+
+    job: Job
+    record: bool = False
+    wanted: Scenario | None = None
+    keep: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What came of an Attempt."""
+
+    result: Result
+    facts: Facts
+    points: tuple[Point, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values for JSON: the Result's fields, and the facts."""
+        return {**self.result.as_json(), "facts": asdict(self.facts)}
+
+    def beside(self, other: Attempted) -> Attempted:
+        """Return it with only those files that are other than in another run, to be kept."""
+        mine, theirs = self.facts, other.facts
+        facts = replace(
+            mine,
+            files={n: d for n, d in mine.files.items() if theirs.files.get(n) != d},
+            names=tuple(sorted({*mine.names} - {*theirs.names})),
+            given=(),
+        )
+        return replace(self, facts=facts)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Attempted:
+        """Return what `as_json` gave."""
+        facts = fields["facts"]
+        found = facts["descriptors"]
+        return cls(
+            Result.from_json(fields),
+            Facts(
+                None if found is None else tuple(found),
+                facts["files"],
+                tuple(facts["names"]),
+                tuple(facts["given"]),
+                tuple(facts["temporary"]),
+                facts["kept"],
+            ),
+        )
+
+
+def attempt(wish: Attempt) -> Attempted:
+    """Carry it out."""
+    job = wish.job
+    with _folder(wish.keep) as (folder, kept):
+        work, temporary = os.path.join(folder, "work"), os.path.join(folder, "tmp")
+        os.mkdir(temporary)
+        if job.workdir is not None:
+            shutil.copytree(job.workdir, work, symlinks=True)
+        given = sorted(digests(work, read=False))
+        calls = {*job.watched, END, *(watched(wish.wanted) if wish.record else ())}
+        job = replace(
+            job,
+            workdir=None,
+            cwd=work if job.workdir is not None else job.cwd,
+            environment=_environment(job, temporary),
+            watched=tuple(sorted(calls)),
+            engine="ptrace" if wish.record else job.engine,
+        )
+        files: dict[str, str] = {}
+
+        def look() -> None:
+            if wish.job.workdir is not None:
+                files.update(digests(work))
+
+        decider: Witness | None = None
+
+        def decides(scenario: Scenario, seed: int) -> Witness:
+            nonlocal decider
+            decider = (
+                Recorder(scenario, seed, wish.wanted) if wish.record else Witness(scenario, seed)
+            )
+            return decider
+
+        result = _unlimited(lambda: carry_out(job, decides, look))
+        facts = Facts(
+            _descriptors(decider, folder),
+            files,
+            tuple(sorted(digests(work, read=False))),
+            tuple(given),
+            tuple(sorted(digests(temporary, read=False))),
+            kept,
+        )
+        return Attempted(result, facts, tuple(getattr(decider, "points", ())))
+
+
+def _unlimited(make: Callable[[], Result]) -> Result:
+    """Make a run; it takes all descriptors it may have, the next target shall not."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        return make()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+
+@contextmanager
+def _folder(keep: str) -> Iterator[tuple[str, str]]:
+    """Make the run's own folder; take it away, or move it to a place where it stays."""
+    folder = tempfile.mkdtemp(prefix="inject-run-")
+    try:
+        yield folder, keep
+    finally:
+        if keep:
+            with contextlib.suppress(OSError):
+                shutil.move(folder, keep)
+        remove(folder)
+
+
+def _environment(job: Job, temporary: str) -> tuple[tuple[str, str], ...]:
+    base = dict(os.environ if job.environment is None else job.environment)
+    return tuple({**base, "TMPDIR": temporary}.items())
+
+
+def _descriptors(decider: Witness | None, folder: str) -> tuple[str, ...] | None:
+    if decider is None or decider.descriptors is None:
+        return None
+    return tuple(
+        sorted(_NUMBER.sub("", target).replace(f"{folder}/", "") for target in decider.descriptors)
+    )
