@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from injector.campaigns.attempt import Attempt, Attempted, Facts, attempt
-from injector.campaigns.executors import shard_of, version
+from injector.campaigns.executors import Runner, shard_of, version
 from injector.campaigns.hand import HandLost
 from injector.campaigns.oracle import Baseline, judge
 from injector.campaigns.outcome import Outcome, Verdict
@@ -142,7 +142,7 @@ class Sweep:
         self,
         settings: Settings,
         path: Path,
-        pool: Executor,
+        pool: Runner,
         width: int,
         *,
         resume: bool = False,
