@@ -85,20 +85,26 @@ class Screen:
             self.raw += data
             self._stream.feed(data)
 
-    def until(self, *wanted: str, without: str = "", seconds: float = 15) -> str:
+    def until(self, *wanted: str, without: str = "", seconds: float = 40) -> str:
         """Wait until all of this, and not that, is on the screen."""
         end = time.monotonic() + seconds
         while not all(one in self.text for one in wanted) or (without and without in self.text):
             self._pump(end)
         return self.text
 
-    def until_that(self, holds: Callable[[], bool], seconds: float = 15) -> None:
+    def until_that(self, holds: Callable[[], bool], seconds: float = 40) -> None:
         """Wait until something holds."""
         end = time.monotonic() + seconds
         while not holds():
             self._pump(end)
 
-    def until_left(self, seconds: float = 15) -> None:
+    def look(self) -> str:
+        """Take what has come; return what the terminal shows."""
+        while select.select([self.fd], [], [], 0)[0]:
+            self._pump(time.monotonic() + 1)
+        return self.text.rstrip()
+
+    def until_left(self, seconds: float = 40) -> None:
         """Wait until the alternate screen is left."""
         end = time.monotonic() + seconds
         while 1049 in self.screen.private:
@@ -109,7 +115,7 @@ class Screen:
         self.screen.resize(lines, columns)
         termios.tcsetwinsize(self._slave, (lines, columns))
 
-    def ended(self, seconds: float = 15) -> int:
+    def ended(self, seconds: float = 40) -> int:
         """Wait for the command's end; its status, negative for a signal."""
         end = time.monotonic() + seconds
         while self.status is None:

@@ -112,11 +112,14 @@ def _hold(slave: int, tell: int, life: int) -> None:
         for fd in range(3):
             os.dup2(null, fd)
         os.close(slave)
-        _, status = os.waitpid(session, 0)
-        os.write(tell, _NUMBER.pack(status))
-        os.read(life, 1)  # at its end nobody needs the terminal any more
+        ended = os.pidfd_open(session)
+        ready, _, _ = select.select([ended, life], [], [])
+        if ended in ready:
+            _, status = os.waitpid(session, 0)
+            os.write(tell, _NUMBER.pack(status))
+            os.read(life, 1)  # at its end nobody needs the terminal any more
     finally:
-        os._exit(0)
+        os._exit(0)  # the kernel sends SIGHUP to who is left in the foreground
 
 
 class _Front:
