@@ -213,7 +213,7 @@ def test_a_bar_is_as_long_as_it_should_be(fired: int, expected: float, width: in
     if expected and fired <= expected / 2:
         assert text[width // 2 - 1] == "·" or width < 8
     if fired >= 2 * expected > 0:
-        assert set(text) <= {"█", "┃"}
+        assert set(text) <= {"━", "┃"}
 
 
 @given(st.lists(st.floats(0, 1e9), min_size=60, max_size=60), st.integers(1, 80))

@@ -14,6 +14,7 @@ import click
 from injector.faces.cli.printer import fault_line
 from injector.faces.ui import front
 from injector.faces.ui.client import Link, Message, find
+from injector.faces.ui.leaving import Leaving
 from injector.faces.ui.model import outcome_words
 from injector.linux.signals import die_by
 from injector.words.errors import InjectError
@@ -49,6 +50,8 @@ def _draw(session: int) -> None:
     left = front.guard(show)
     if left < 0:
         die_by(-left)
+    if left not in set(Leaving):
+        sys.exit(125)
 
 
 def _lines(session: int) -> None:

@@ -11,6 +11,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +30,7 @@ _FRAME = 0.25  # seconds between two frames, and between an answer and the next 
 _ESCAPE = 0.05  # an escape key is known by nothing following so long
 _ECHO = 0.03  # between two looks at the output while one types
 _NOTICE = 5.0
+_SILENT = 3.0  # seconds without an answer that are said
 _WHEEL = 3  # lines
 STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -114,10 +116,9 @@ def _loop(
         if woken in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(woken, 4096)
-            if screen.size() != size:
-                size = screen.size()
-                painter.forget()
-                dashboard.hurry = True
+            size = screen.size()
+            painter.forget()  # resized, or we were suspended and others wrote there
+            dashboard.hurry = True
         for key in keys:
             dashboard.key(key)
         if link.open and link.fileno() in ready:
@@ -150,11 +151,14 @@ class Dashboard:
         self._sizes: dict[Place, tuple[int, int]] = {}
         self._now = 0.0
         self._asked = False
-        self._ask_at = 0.0
+        self._asked_at = self._ask_at = 0.0
         self._silence_at: float | None = None
         self._backlog = False
         self._typed_at = 0.0
         self._detaching = False
+        self._pinned = False  # the details are of one that was the newest
+        # What commands that are not answered yet will do: the next key counts on it.
+        self._presumed: list[tuple[str, dict[str, Any]]] = []
         self._answers: dict[str, Callable[[], None]] = {}
         self._accept: Callable[[str], None] = lambda text: None
         self._rules_before: list[str] = []
@@ -172,6 +176,8 @@ class Dashboard:
         self._ask_at = self._now + _FRAME
         if answer.pop("ok", False):
             self.model.snapshot(answer)
+            for rule, fields in self._presumed:
+                self.model.presume(rule, **fields)
 
     def receive(self) -> None:
         """Take what the session sent."""
@@ -197,8 +203,10 @@ class Dashboard:
     def tick(self, now: float) -> None:
         """Do what is due: ask how the session stands, read the output, forget a notice."""
         self._now = now
+        waited = now - self._asked_at if self._asked and self.link.open else 0.0
+        self.model.silence = waited if waited > _SILENT else 0.0
         if self.link.open and not self._asked and now >= self._ask_at:
-            self._asked = True
+            self._asked, self._asked_at = True, now
             self.link.send({"do": "snapshot"}, self._snapshot)
         if self._silence_at is not None and now >= self._silence_at:
             self._silence_at = None
@@ -223,8 +231,8 @@ class Dashboard:
     def drawing(self, columns: int, lines: int) -> Drawing:
         """Return the screen as it should be."""
         view, pane = self.view, self._pane
-        if pane is not None and Place.OUTPUT in self._sizes:
-            pane.resize(*self._sizes[Place.OUTPUT])
+        if pane is not None:
+            pane.frame()
         output = pane.lines(view.back) if pane is not None else None
         made = draw(self.shown, view, output, columns, lines)
         wanted = made.sizes.get(Place.OUTPUT)
@@ -282,9 +290,6 @@ class Dashboard:
                 if act is not None:
                     act()
             return
-        if key == "enter" and self.model.over and view.owner and self._place() in PANES:
-            self.leaving = Leaving.ENDED
-            return
         do = lookup(self._place(), key)
         if do is not None:
             self.do(do, _WHEEL if key.startswith("wheel") else 1)
@@ -312,10 +317,14 @@ class Dashboard:
             case Do.DETAILS | Do.HELP:
                 view.over = Place.DETAILS if do is Do.DETAILS else Place.HELP
                 view.scroll = 0
+                found = view.hits.of(self.shown, view.filter)
+                if do is Do.DETAILS and view.happened is None and found:
+                    view.happened, self._pinned = found[-1].number, True
             case Do.BACK:
                 self._back()
             case Do.PAUSE:
-                self._send("resume" if self.model.paused else "pause")
+                paused = not self.model.paused
+                self._send("pause" if paused else "resume", presume={"paused": paused})
             case Do.FREEZE:
                 self._still = None if self._still is not None else self.model.still()
                 view.frozen = self._still is not None
@@ -387,6 +396,7 @@ class Dashboard:
                     chosen = names.index(view.rule) if view.rule in names else 0
                     view.rule = names[_within(chosen + step, len(names))]
             case Place.INJECTIONS:
+                self._pinned = False
                 found = view.hits.of(model, view.filter)
                 chosen = index_of(found, view.happened) + step
                 last = chosen >= len(found) - (step > 0 and view.happened is None)
@@ -407,6 +417,8 @@ class Dashboard:
             view.prompt = None
         elif view.over is not None:
             view.over = None
+            if self._pinned:
+                view.happened, self._pinned = None, False
         else:
             self._filter_live("")
             view.happened = None
@@ -414,14 +426,26 @@ class Dashboard:
     # Steering.
 
     def _send(
-        self, do: str, then: Callable[[], None] | None = None, say: str = "", **words: str
+        self,
+        do: str,
+        then: Callable[[], None] | None = None,
+        *,
+        say: str = "",
+        presume: dict[str, Any] | None = None,
+        **words: str,
     ) -> None:
+        """Send a command; `presume` is what it changes, of its rule or of the session."""
+        presumed = (words.get("rule", ""), presume or {})
+        self._presumed.append(presumed)
+        self.model.presume(presumed[0], **presumed[1])
+
         def answered(answer: Message) -> None:
             self.hurry = True
+            self._presumed.remove(presumed)
+            self._ask_at = 0.0  # show at once what came of it
             if not answer.get("ok"):
                 self._fail(str(answer.get("error", "refused")), str(answer.get("help", "")))
                 return
-            self._ask_at = 0.0  # show at once what came of it
             if say:
                 self._say(say)
             if then is not None:
@@ -443,12 +467,15 @@ class Dashboard:
         self.view.rule = rule.name
         match do:
             case Do.TOGGLE:
-                self._send("disable" if rule.enabled else "enable", rule=rule.name)
+                enabled = not rule.enabled
+                do_ = "enable" if enabled else "disable"
+                self._send(do_, rule=rule.name, presume={"enabled": enabled})
             case Do.FIRE:
                 say = f"{rule.name} fires at its next match"
                 self._send("fire", say=say, rule=rule.name)
             case Do.REMOVE:
-                self._rules_before.append(rule.text)
+                # As it is now: it may have been changed since the last snapshot.
+                self.link.send({"do": "snapshot"}, partial(self._remember, rule.name))
                 say = f"removed {rule.name}: a and ↑ bring it back"
                 self._send("remove", say=say, rule=rule.name)
             case Do.RAISE | Do.LOWER:
@@ -458,13 +485,25 @@ class Dashboard:
                     return
                 text = f"{value * 100:g}%"
                 say = f"{rule.name}: probability {text}"
-                self._send("set", say=say, rule=rule.name, what="probability", value=text)
+                fields = {"probability": value}
+                self._send(
+                    "set",
+                    say=say,
+                    presume=fields,
+                    rule=rule.name,
+                    what="probability",
+                    value=text,
+                )
+
+    def _remember(self, name: str, answer: Message) -> None:
+        texts = [str(one.get("text")) for one in answer.get("rules", ()) if one["rule"] == name]
+        self._rules_before += texts
 
     def _detach(self) -> None:
         def gone() -> None:
             self._detaching = True
 
-        self._send("detach", gone, "asked to let the target run on")
+        self._send("detach", gone, say="asked to let the target run on")
 
     def _interrupt(self) -> None:
         if self._output is not None and not self.model.over:
@@ -554,7 +593,7 @@ class Dashboard:
                 file.write(scenario)
         except FileExistsError:
             answers = {"y": "write over it", "escape": "keep it"}
-            self.view.prompt = Prompt(f"{path} is there already.", answers=answers)
+            self.view.prompt = Prompt(f"{path.name} is there already.", answers=answers)
             self._answers = {"y": lambda: self._write(path, scenario, None, over=True)}
             return
         except OSError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from injector.faces.ui.keys import PASTE
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -60,6 +62,9 @@ class LineEditor:
                 self._set(text[:at], at)
             case "space":
                 self._set(f"{text[:at]} {text[at:]}", at + 1)
+            case _ if key.startswith(PASTE):
+                words = " ".join(key.removeprefix(PASTE).split())
+                self._set(text[:at] + words + text[at:], at + len(words))
             case _ if len(key) == 1 and key.isprintable():
                 self._set(text[:at] + key + text[at:], at + 1)
             case _:

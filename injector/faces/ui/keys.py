@@ -114,7 +114,7 @@ TABLE: tuple[Key, ...] = (
     Key(("S",), Do.STOP, "stop: end the target, or let an attached one go", "stop", PANES, 7),
     Key(("ctrl-c",), Do.INTERRUPT, "to the target, as on any terminal; ends inject watch"),
     Key(("ctrl-z",), Do.SUSPEND, "suspend the dashboard; fg brings it back"),
-    Key(("escape",), Do.BACK, "take the filter away"),
+    Key(("escape",), Do.BACK, "take the filter away, and follow what comes"),
     Key(("?", "h"), Do.HELP, "this help", "help", PANES, 0),
     Key(("q",), Do.QUIT, "quit", "quit", PANES, 1),
     Key(("ctrl-]",), Do.TYPED, "stop typing to the target", "back to the keys", (Place.TYPING,), 0),
@@ -184,6 +184,12 @@ _TILDE = {
     "7": "home", "8": "end",
 }  # fmt: skip
 _SEQUENCE = re.compile(r"\x1b(?:O(.)|\[([<?0-9;]*)([\x20-/]*)([@-~]))", re.DOTALL)
+# Pasted text is no keys (xterm, "Bracketed Paste Mode").
+_PASTED = re.compile(r"\x1b\[200~(.*?)\x1b\[201~", re.DOTALL)
+_PASTING = "\x1b[200~"
+_LONGEST = 1 << 16
+PASTE = "paste "
+"""Begins a key that stands for pasted text."""
 _BEGUN = re.compile(r"\x1b(?:\[[<?0-9;]*[\x20-/]*|O)?\Z")
 _WHEEL = {64: "wheel-up", 65: "wheel-down"}
 
@@ -206,7 +212,9 @@ class Decoder:
         return list(self._keys())
 
     def flush(self) -> list[str]:
-        """Return what waited for more, as keys of their own."""
+        """Return what waited for more, as keys of their own; a paste waits on."""
+        if self._text.startswith(_PASTING):
+            return []
         text, self._text = self._text, ""
         return [_single(one) for one in text]
 
@@ -215,6 +223,13 @@ class Decoder:
             if self._text[0] != "\x1b":
                 yield _single(self._text[0])
                 self._text = self._text[1:]
+                continue
+            if self._text.startswith(_PASTING) and len(self._text) < _LONGEST:
+                pasted = _PASTED.match(self._text)
+                if pasted is None:
+                    return
+                self._text = self._text[pasted.end() :]
+                yield PASTE + pasted[1]
                 continue
             found = _SEQUENCE.match(self._text)
             if found is not None:

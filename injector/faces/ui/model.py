@@ -132,6 +132,7 @@ class Model:
         self.happened: deque[Happened] = deque(maxlen=_KEPT)
         self.skipped = 0
         self.lost = ""
+        self.silence = 0.0  # seconds we have waited for an answer, if that is long
         self.footer: Mapping[str, Any] | None = None
         self._number = 0
         self._t = 0.0
@@ -180,6 +181,8 @@ class Model:
             return self.lost
         if not self.told:
             return "connecting"
+        if self.silence:
+            return f"no answer for {self.silence:.0f} s"
         if self.paused:
             return "paused"
         return "attached" if self.told.get("attached") else "running"
@@ -205,8 +208,8 @@ class Model:
 
     def _sample(self, counts: Mapping[str, int]) -> None:
         second = int(self._t)
-        # Whoever begins to watch did not see when those before were made.
-        met = self._second is None
+        # Whoever begins to watch later did not see when those before were made.
+        met = self._second is None and self._t >= 1
         for rule in self.rules:
             if rule.name not in self._of_rule:
                 self._of_rule[rule.name] = Series(rule.fired if met else 0)
@@ -216,6 +219,8 @@ class Model:
         passed = 1 if self._second is None else second - self._second
         if passed <= 0:
             return
+        if self._second is None and not met:
+            self._all_calls, self._all_faults = Series(0), Series(0)
         self._second = second
         self._all_calls.sample(sum(counts.values()), passed)
         self._all_faults.sample(self.faults, passed)
@@ -226,6 +231,14 @@ class Model:
             del self._of_rule[name]
         for rule in self.rules:
             self._of_rule[rule.name].sample(rule.fired, passed)
+
+    def presume(self, rule: str, **fields: Any) -> None:
+        """Take it that a command does what it should: to a rule, or ("") to the session."""
+        if not rule:
+            self.told = {**self.told, **fields}
+        self.rules = tuple(
+            replace(one, **fields) if rule and one.name == rule else one for one in self.rules
+        )
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Take an event of the session."""

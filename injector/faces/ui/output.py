@@ -22,6 +22,7 @@ from injector.faces.ui.cells import PLAIN, Piece
 _BEHIND = 256 << 10  # bytes: who is so far behind
 _LAST = 64 << 10  # looks at these only
 _PART = 8 << 10  # at a time, so that keys are not kept waiting
+_AT_ONCE = 64 << 10  # between two frames: to show a flood must not cost a processor
 _KEPT = 2000  # lines to scroll back to
 
 
@@ -69,6 +70,7 @@ class Pane:
     def __init__(self, output: Output) -> None:
         self._output = output
         self._at = 0
+        self._room = _AT_ONCE
         self._screen = _Screen(80, 24)
         self._stream = pyte.ByteStream(self._screen)
 
@@ -104,7 +106,12 @@ class Pane:
         screen.lines = lines
 
     def read(self) -> bool:
-        """Take what has come, a part of it; return whether there was anything."""
+        """Take what has come, a part of it; return whether there was anything.
+
+        After so much of it there is nothing until the next frame.
+        """
+        if self._room <= 0:
+            return False
         try:
             size = os.fstat(self._output.spool).st_size
             if size - self._at > _BEHIND:
@@ -113,6 +120,7 @@ class Pane:
         except OSError:
             return False
         self._at += len(data)
+        self._room -= len(data)
         try:
             self._stream.feed(data)
         except (TypeError, ValueError, IndexError, KeyError, AssertionError):
@@ -134,6 +142,10 @@ class Pane:
     def cursor(self) -> tuple[int, int]:
         """The cursor's column and line in the pane."""
         return min(self._screen.cursor.x, self._screen.columns - 1), self._screen.cursor.y
+
+    def frame(self) -> None:
+        """Let `read` go on."""
+        self._room = _AT_ONCE
 
     def lines(self, back: int) -> list[list[Piece]]:
         """Return what the pane shows, so many lines scrolled back."""

@@ -38,6 +38,7 @@ DIM = Style(dim=True)
 LINE = Style(color="bright_black")
 FOCUS = Style(bold=True, color="cyan")
 SELECTED = Style(reverse=True)
+GRAPH = Style(reverse=False)  # in the chosen line too
 GOOD = Style(color="green")
 ODD = Style(color="yellow")
 BAD = Style(color="red", bold=True)
@@ -186,7 +187,7 @@ def _head(model: Model, view: View, width: int) -> list[Text]:
     mood = GOOD
     if model.over:
         mood = GOOD if state in ("exit 0", "detached", "ended") else BAD
-    elif model.paused:
+    elif model.paused or model.silence:
         mood = ODD
     badge = mood + Style(reverse=True, bold=True)
     command = " ".join(" ".join(map(str, told.get("command", ()))).split())
@@ -234,9 +235,11 @@ def _bottom(view: View, model: Model, width: int) -> tuple[list[Text], tuple[int
             return [line([(f" {view.notice}", BAD if view.alarm else HINT)], width)], None
         return [_footer(place, view, model, width)], None
     if prompt.editor is None:
-        pieces: list[Piece] = [(f" {prompt.title} ", BOLD)]
+        answers: list[Piece] = []
         for key, label in prompt.answers.items():
-            pieces += [("  ", PLAIN), (shown(key), FOCUS), (f" {label}", PLAIN)]
+            answers += [("  ", PLAIN), (shown(key), FOCUS), (f" {clean(label)}", PLAIN)]
+        question = cut(prompt.title, max(width // 3, width - 2 - cells(answers)))
+        pieces: list[Piece] = [(f" {question} ", BOLD), *answers]
         return [line(pieces, width)], None
     title = f" {prompt.title} › "
     room = width - cells([(title, PLAIN)]) - 1
@@ -449,7 +452,11 @@ def _row(columns: Sequence[tuple[Pieces, int]], width: int, chosen: bool, focuse
         if index:
             pieces.append((" ", PLAIN))
         pieces += parts
-    return line(pieces, width, SELECTED if chosen and focused else PLAIN)
+    if not chosen or not focused:
+        return line(pieces, width)
+    # A coloured word would be a coloured block in it; graphs are not reversed.
+    plain = [(text, one if one.reverse is False else one.without_color) for text, one in pieces]
+    return line(plain, width, SELECTED)
 
 
 def window(length: int, chosen: int, height: int) -> int:
@@ -464,7 +471,8 @@ def _rule_columns(model: Model, width: int) -> dict[str, int]:
     """Return the columns there is room for, with their widths, in their order."""
     names = max((cells([(clean(rule.name), PLAIN)]) for rule in model.rules), default=4)
     whats = max((cells([(clean(what(rule)), PLAIN)]) for rule in model.rules), default=4)
-    widths = {"rule": min(max(names, 4), 14), "what": 14}
+    first = min(max(names, 4), 14)
+    widths = {"rule": first, "what": min(max(14, whats), 28 - first)}
     wanted = (("fired", 6), ("chance", 6), ("expected", 8), ("bar", 7), ("minute", 10))
     room = width - 2 - sum(widths.values()) - 1
     for name, size in (*wanted, ("seen", 6), ("last", 6)):
@@ -504,7 +512,7 @@ def _rules(model: Model, view: View, width: int, height: int, focused: bool) -> 
         if model.over:
             return _note(["no rule"], width, height)
         named = model.told.get("named")
-        stopped = f"of {len(named)} calls: " + ", ".join(named) if named is not None else ""
+        stopped = f"it can name {', '.join(named)}" if named is not None else ""
         texts = ["No rule yet: press a to add the first fault", stopped]
         return _note([text for text in texts if text], width, height)
     widths = _rule_columns(model, width)
@@ -548,7 +556,8 @@ def _rule_cells(model: Model, rule: RuleRow) -> Callable[[str, int], list[Piece]
             case "bar":
                 return bar(rule.fired, rule.expected, size)
             case "minute":
-                return [(spark(model.trend(rule.name), size), GOOD if rule.enabled else DIM)]
+                style = GRAPH + (GOOD if rule.enabled else DIM)
+                return [(spark(model.trend(rule.name), size), style)]
             case _:
                 return [(right(_ago(model, rule), size), on)]
 
@@ -564,7 +573,6 @@ def _ago(model: Model, rule: RuleRow) -> str:
     return f"{ago / 60:.0f} min" if ago < 6000 else f"{ago / 3600:.0f} h"
 
 
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LEVELS = "▁▂▃▄▅▆▇█"
 
 
@@ -574,17 +582,15 @@ def bar(fired: int, expected: float, width: int) -> list[Piece]:
     ratio = fired / expected if expected else (2.0 if fired else 0.0)
     # One standard deviation is at most the root of the expectation.
     usual = abs(fired - expected) <= 2 * math.sqrt(expected) + 1
-    style = GOOD if usual else ODD
+    style = GRAPH + (GOOD if usual else ODD)
     below = _filled(min(1.0, ratio), half)
     above = _filled(min(1.0, max(0.0, ratio - 1)), width - half - 1)
-    return [(below, style), ("┃", PLAIN), (above, style)]
+    return [(below, style), ("┃", GRAPH), (above, style)]
 
 
 def _filled(part: float, width: int) -> str:
-    eighths = round(part * width * 8)
-    text = "█" * (eighths // 8)
-    if eighths % 8:
-        text += _EIGHTHS[eighths % 8]
+    halves = round(part * width * 2)
+    text = "━" * (halves // 2) + "╸" * (halves % 2)
     return text + "·" * (width - len(text))
 
 

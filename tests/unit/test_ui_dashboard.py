@@ -1,0 +1,231 @@
+"""What the keys send to the session, and how the dashboard is left: against a session made up."""
+
+from __future__ import annotations
+
+import os
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from injector.faces.ui.client import Message, Then
+from injector.faces.ui.dashboard import Dashboard, Leaving
+from injector.faces.ui.keys import Decoder, Place
+from injector.faces.ui.output import Output
+
+from .ui_sample import injection, snapshot
+
+
+class FakeLink:
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.unsent = False
+        self.sent: list[tuple[Message, Then]] = []
+        self.events: list[Message] = []
+
+    def send(self, command: Message, then: Then) -> None:
+        self.sent.append((command, then))
+
+    def receive(self) -> list[Message]:
+        events, self.events = self.events, []
+        return events
+
+
+class Board:
+    """A dashboard with a screen of 100x30 that nobody sees."""
+
+    def __init__(self, *, owner: bool = False, output: Output | None = None) -> None:
+        self.link = FakeLink()
+        self.said: list[str] = []
+        link: Any = self.link
+        self.it = Dashboard(link, output, owner=owner, complain=self.said.append)
+        self.answer("watch", recent=[injection(1, 1.0), injection(2, 2.0)])
+        self.now = 0.0
+        self.tick()
+        self.answer("snapshot", **snapshot(754.0))
+
+    def tick(self) -> None:
+        self.now += 1.0
+        self.it.tick(self.now)
+
+    def answer(self, do: str, ok: bool = True, **words: Any) -> Message:
+        """Answer the oldest command, which must be this."""
+        command, then = self.link.sent.pop(0)
+        assert command["do"] == do
+        then({"ok": ok, **words})
+        return command
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.it.key(key)
+
+    def text(self) -> str:
+        return "\n".join(line.plain.rstrip() for line in self.it.drawing(100, 30).lines)
+
+
+@pytest.fixture
+def board() -> Board:
+    return Board()
+
+
+def test_it_never_asks_again_before_the_answer(board: Board) -> None:
+    for _ in range(5):
+        board.tick()
+    assert [command["do"] for command, _ in board.link.sent] == ["snapshot"]
+    board.answer("snapshot", **snapshot(755.0))
+    board.tick()
+    assert [command["do"] for command, _ in board.link.sent] == ["snapshot"]
+
+
+def test_it_says_when_there_is_no_answer(board: Board) -> None:
+    board.tick()
+    assert " running " in board.text()
+    for _ in range(5):
+        board.tick()
+    assert " no answer for 5 s " in board.text()
+    board.answer("snapshot", **snapshot(755.0))
+    board.tick()
+    assert " running " in board.text()
+
+
+def test_the_details_stay_with_one_while_others_come(board: Board) -> None:
+    board.press("tab", "enter")
+    assert "0/sendto" not in board.text()
+    assert "0.7/socket#2" in board.text()
+    board.it.model.event(injection(4, 4.0))
+    assert "0.7/socket#2" in board.text()
+    board.press("escape")
+    assert board.it.view.happened is None
+
+
+def test_keys_count_on_what_those_before_them_do(board: Board) -> None:
+    board.press("p", "p", "space", "space", "+", "+")
+    sent = [command for command, _ in board.link.sent]
+    assert [command["do"] for command in sent[:4]] == ["pause", "resume", "disable", "enable"]
+    assert [command["value"] for command in sent[4:]] == ["5%", "10%"]
+    assert {command["rule"] for command in sent[2:]} == {"full-disk"}
+
+
+def test_a_snapshot_under_way_does_not_undo_what_was_pressed(board: Board) -> None:
+    board.tick()
+    board.press("p")
+    board.answer("snapshot", **snapshot(755.0))
+    assert " paused " in board.text()
+    board.answer("pause")
+    board.tick()
+    board.answer("snapshot", **snapshot(756.0))
+    assert " running " in board.text()  # it is the session that knows
+
+
+def test_a_refusal_is_shown_and_repeated_afterwards(board: Board) -> None:
+    board.press("d")
+    board.answer("detach", False, error="the target cannot be let go: why", help="stop ends it")
+    assert "the target cannot be let go: why; stop ends it" in board.text()
+    assert board.said == ["the target cannot be let go: why\n  stop ends it"]
+    board.press("down")
+    assert "cannot be let go" not in board.text()
+
+
+def test_the_owner_is_asked_before_quitting() -> None:
+    board = Board(owner=True)
+    board.press("q")
+    assert "redis-server still runs." in board.text()
+    board.press("x", "escape")
+    assert board.it.leaving is None
+    assert board.link.sent == []
+    board.press("q", "e")
+    board.answer("stop")
+    assert board.it.leaving is None
+    board.press("q", "l")
+    assert board.it.leaving is Leaving.LEAVE
+
+
+def test_who_only_watches_just_quits(board: Board) -> None:
+    board.press("q")
+    assert board.it.leaving is Leaving.QUIT
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl-c"])
+def test_after_the_end_the_owner_leaves_with_a_key(key: str) -> None:
+    board = Board(owner=True)
+    board.link.events = [{"event": "footer", "t": 9.0, "outcome": "exit", "status": 0, "rules": []}]
+    board.it.receive()
+    board.link.open = False
+    board.it.receive()
+    assert " exit 0 " in board.text()
+    board.press("p", "a", "S", "enter", "escape")
+    assert board.link.sent == []
+    board.press(key)
+    assert board.it.leaving is Leaving.ENDED
+
+
+def test_an_owner_who_detaches_leaves() -> None:
+    board = Board(owner=True)
+    board.press("d")
+    board.answer("detach")
+    footer = {"event": "footer", "t": 9.0, "outcome": "detached", "status": None, "rules": []}
+    board.link.events = [footer]
+    board.it.receive()
+    board.link.open = False
+    board.it.receive()
+    assert board.it.leaving is Leaving.DETACHED
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Iterator[tuple[Output, int]]:
+    spool = os.open(tmp_path, os.O_TMPFILE | os.O_RDWR)
+    master, slave = os.openpty()
+    yield Output(spool, master), slave
+    for fd in (spool, master, slave):
+        os.close(fd)
+
+
+def test_typed_keys_go_to_the_target_until_they_are_taken_back(output: tuple[Output, int]) -> None:
+    board = Board(owner=True, output=output[0])
+    decoder = Decoder()
+    os.write(output[0].spool, b"name? ")
+    board.it.view.focus = Place.OUTPUT
+    board.tick()
+    assert "\nname?\n" in board.text()
+    board.press("i")
+    assert board.it.typed(b"qp\x1b[A\r", decoder) == []
+    assert os.read(output[1], 100) == b"qp\x1b[A\n"
+    drawing = board.it.drawing(100, 30)
+    assert drawing.cursor == (6, 3)
+    assert drawing.lines[3].plain.startswith("name? ")
+    assert board.it.typed(b"\r\x1dp", decoder) == ["p"]
+    assert os.read(output[1], 100) == b"\n"
+    assert not board.it.view.typing
+
+
+def test_interrupt_goes_to_the_target_of_the_owner(output: tuple[Output, int]) -> None:
+    hidden = Output(output[0].spool, output[0].master, shown=False)
+    board = Board(owner=True, output=hidden)
+    assert "Output" not in board.text()
+    attributes = termios.tcgetattr(output[1])
+    attributes[3] = 0  # raw: the byte itself is to be seen
+    termios.tcsetattr(output[1], 0, attributes)
+    board.press("ctrl-c")
+    assert os.read(output[1], 10) == b"\x03"
+    assert board.it.leaving is None
+
+
+def test_a_removed_rule_can_be_brought_back(board: Board) -> None:
+    board.press("down", "x")
+    rules = [{"rule": "slow-net", "text": "read:error=EIO:name=slow-net"}]
+    board.answer("snapshot", rules=rules)  # its text may have changed since the last one
+    assert board.answer("remove")["rule"] == "slow-net"
+    board.press("a", "up", "enter")
+    assert board.answer("add")["text"] == rules[0]["text"]
+
+
+def test_the_target_s_text_cannot_make_a_key_or_a_colour(board: Board) -> None:
+    event = {**injection(3, 3.0), "args": "\x1b[2J\x07[bold red]x[/]\n", "syscall": "open"}
+    board.it.model.event(event)
+    text = board.text()
+    assert "open(^[[2J^G[bold red]x[/]^J)" in text
+    assert "\x1b" not in text
