@@ -11,15 +11,15 @@ import os
 import re
 import resource
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from injector.campaigns.folders import digests, remove
 from injector.campaigns.points import Point, Recorder, watched
-from injector.campaigns.trial import Job, Result, carry_out
+from injector.campaigns.trial import Bench, Job, Result, carry_out
 from injector.campaigns.witness import END, Witness
 from injector.words.model import Scenario
 
@@ -74,7 +74,8 @@ class Attempted:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for JSON: the Result's fields, and the facts."""
-        return {**self.result.as_json(), "facts": asdict(self.facts)}
+        facts = {name: getattr(self.facts, name) for name in Facts.__dataclass_fields__}
+        return {**self.result.as_json(), "facts": facts}
 
     def beside(self, other: Attempted) -> Attempted:
         """Return it with only those files that are other than in another run, to be kept."""
@@ -105,12 +106,12 @@ class Attempted:
         )
 
 
-def attempt(wish: Attempt) -> Attempted:
-    """Carry it out."""
+def attempt(wish: Attempt, bench: Bench) -> Attempted:
+    """Carry it out in a place that is used again."""
     job = wish.job
-    with _folder(wish.keep) as (folder, kept):
+    assert bench.folder is not None  # a hand has one
+    with _folder(bench.folder, wish.keep) as folder:
         work, temporary = os.path.join(folder, "work"), os.path.join(folder, "tmp")
-        os.mkdir(temporary)
         if job.workdir is not None:
             shutil.copytree(job.workdir, work, symlinks=True)
         given = sorted(digests(work, read=False))
@@ -126,28 +127,41 @@ def attempt(wish: Attempt) -> Attempted:
         files: dict[str, str] = {}
 
         def look() -> None:
-            if wish.job.workdir is not None:
-                files.update(digests(work))
+            files.update(digests(work))
 
         decider: Witness | None = None
 
         def decides(scenario: Scenario, seed: int) -> Witness:
             nonlocal decider
             decider = (
-                Recorder(scenario, seed, wish.wanted) if wish.record else Witness(scenario, seed)
+                Recorder(scenario, seed, wish.wanted, partial(_here, folder))
+                if wish.record
+                else Witness(scenario, seed)
             )
             return decider
 
-        result = _unlimited(lambda: carry_out(job, decides, look))
+        result = _unlimited(lambda: carry_out(job, decides, look, bench))
         facts = Facts(
             _descriptors(decider, folder),
             files,
             tuple(sorted(digests(work, read=False))),
             tuple(given),
             tuple(sorted(digests(temporary, read=False))),
-            kept,
+            wish.keep,
         )
+        fired = tuple(
+            replace(one, args=_here(folder, one.args), path=_here(folder, one.path))
+            for one in result.injections
+        )
+        result = replace(result, injections=fired)
         return Attempted(result, facts, tuple(getattr(decider, "points", ())))
+
+
+def _here(folder: str, text: str) -> str:
+    """Return a text without the run's folder, which is another in each run."""
+    if folder not in text:
+        return text
+    return text.replace(f"{folder}/work/", "").replace(f"{folder}/", "")
 
 
 def _unlimited(make: Callable[[], Result]) -> Result:
@@ -160,16 +174,22 @@ def _unlimited(make: Callable[[], Result]) -> Result:
 
 
 @contextmanager
-def _folder(keep: str) -> Iterator[tuple[str, str]]:
-    """Make the run's own folder; take it away, or move it to a place where it stays."""
-    folder = tempfile.mkdtemp(prefix="inject-run-")
+def _folder(folder: str, keep: str) -> Iterator[str]:
+    """Prepare the run's own folder; empty it, or move it to a place where it stays.
+
+    To make and remove folders costs more than a short run.
+    """
+    temporary = os.path.join(folder, "tmp")
+    os.makedirs(temporary, exist_ok=True)
     try:
-        yield folder, keep
+        yield folder
     finally:
         if keep:
             with contextlib.suppress(OSError):
                 shutil.move(folder, keep)
-        remove(folder)
+        remove(os.path.join(folder, "work"))
+        if not os.path.isdir(temporary) or os.listdir(temporary):
+            remove(temporary)
 
 
 def _environment(job: Job, temporary: str) -> tuple[tuple[str, str], ...]:
@@ -180,6 +200,4 @@ def _environment(job: Job, temporary: str) -> tuple[tuple[str, str], ...]:
 def _descriptors(decider: Witness | None, folder: str) -> tuple[str, ...] | None:
     if decider is None or decider.descriptors is None:
         return None
-    return tuple(
-        sorted(_NUMBER.sub("", target).replace(f"{folder}/", "") for target in decider.descriptors)
-    )
+    return tuple(sorted(_NUMBER.sub("", _here(folder, target)) for target in decider.descriptors))

@@ -13,13 +13,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from injector.campaigns.hand import Hand
+from injector.campaigns.trial import Bench
 from injector.words.errors import InjectError
 
 T = TypeVar("T")
-P = ParamSpec("P")
 
 
 class Hands(Executor):
@@ -32,11 +32,11 @@ class Hands(Executor):
             self._free.put(hand)
         self._threads = ThreadPoolExecutor(count, "hand")
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have a hand call the function."""
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Have a hand call the function, its bench as last argument."""
         return self._threads.submit(self._do, functools.partial(fn, *args, **kwargs))
 
-    def _do(self, work: Callable[[], T]) -> T:
+    def _do(self, work: Callable[[Bench], T]) -> T:
         hand = self._free.get()
         try:
             return hand.do(work)
@@ -56,7 +56,7 @@ def _hand_of(thread: int) -> Hand:
     return Hand()
 
 
-def apart(work: Callable[[], T]) -> T:
+def apart(work: Callable[[Bench], T]) -> T:
     """Call a function in a hand of this thread: a worker's threads make no runs themselves."""
     return _hand_of(threading.get_ident()).do(work)
 
@@ -112,8 +112,8 @@ class Cluster(Executor):
                 )
         return sum(workers.values())
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have a worker call the function."""
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Have a worker call the function, a bench as last argument."""
         future: Future[T] = self._executor.submit(apart, functools.partial(fn, *args, **kwargs))
         return future
 
@@ -121,6 +121,9 @@ class Cluster(Executor):
         """Leave the cluster, which runs on."""
         self._executor.shutdown(wait=wait and not cancel_futures)
         self._client.close()
+
+
+Runner: TypeAlias = Hands | Cluster
 
 
 def version() -> str:
@@ -131,7 +134,7 @@ def version() -> str:
 
 
 @contextmanager
-def executor(jobs: int | None, cluster: str | None) -> Iterator[tuple[Executor, int]]:
+def executor(jobs: int | None, cluster: str | None) -> Iterator[tuple[Runner, int]]:
     """Yield an Executor, and how many runs it makes at a time.
 
     Args:
@@ -140,7 +143,7 @@ def executor(jobs: int | None, cluster: str | None) -> Iterator[tuple[Executor, 
     """
     if cluster is not None:
         found = Cluster(cluster)
-        made: tuple[Executor, int] = (found, jobs or found.count)
+        made: tuple[Runner, int] = (found, jobs or found.count)
     else:
         count = jobs or len(os.sched_getaffinity(0))
         made = (Hands(count), count)

@@ -18,12 +18,14 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, TypeVar
 
 from injector.campaigns.folders import remove
+from injector.campaigns.trial import Bench
 from injector.linux import libc
 from injector.words.errors import InjectError
 
 T = TypeVar("T")
 
 _MOST = 1000  # runs of one hand: what libraries lose at each of them stays bounded
+_IDLE = 0.3  # seconds to see that no more is asked for
 _PATIENCE = 10.0  # seconds that a run has to clean up behind itself
 
 
@@ -53,8 +55,8 @@ class Hand:
             start_new_session=True,  # ^C is for us; we tell it
         )
 
-    def do(self, work: Callable[..., T], *arguments: object) -> T:
-        """Have it call a function; return what that returned, raise what it raised.
+    def do(self, work: Callable[[Bench], T]) -> T:
+        """Have it call a function with its bench; return what that returned, raise what it raised.
 
         Raises:
             HandLost: it died.
@@ -65,7 +67,7 @@ class Hand:
         process = self._process
         assert process.stdin is not None and process.stdout is not None
         try:
-            pickle.dump((work, arguments), process.stdin)
+            pickle.dump(work, process.stdin)
             process.stdin.flush()
             done, value = pickle.load(process.stdout)
         except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
@@ -99,13 +101,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None and process.stdout is not None
     with contextlib.suppress(OSError):
         process.stdin.close()
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(_PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    # An idle one ends by itself, a busy one must be told.
+    for last, patience in ((signal.SIGTERM, _IDLE), (signal.SIGKILL, _PATIENCE)):
+        try:
+            process.wait(patience)
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(last)
+    process.wait()
     process.stdout.close()
 
 
@@ -116,20 +119,25 @@ def serve(parent: int, folder: str) -> None:
         folder: for temporary files; removed at the end.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    bench = None
     try:
         libc.die_with_parent(signal.SIGTERM)
         if os.getppid() != parent:
             return
         tempfile.tempdir = folder
+        bench = Bench(os.path.join(folder, "run"))
         asked, answers = (_taken(fd) for fd in (0, 1))
         reader, writer = os.fdopen(asked, "rb"), os.fdopen(answers, "wb")
         while True:
-            work, arguments = pickle.load(reader)
-            _answer(writer, work, arguments)
+            _answer(writer, pickle.load(reader), bench)
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
         pass
     finally:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if bench is not None:
+            bench.close()
         remove(folder)
 
 
@@ -146,9 +154,9 @@ def _taken(fd: int) -> int:
     return moved
 
 
-def _answer(writer: BinaryIO, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _answer(writer: BinaryIO, work: Callable[[Bench], Any], bench: Bench) -> None:
     try:
-        answer = pickle.dumps((True, work(*arguments)))
+        answer = pickle.dumps((True, work(bench)))
     except Exception as error:
         answer = _error(error)
     writer.write(answer)

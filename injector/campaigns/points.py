@@ -7,7 +7,7 @@ Kind, because a program that handles the failure of one of them handles that of 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -43,8 +43,20 @@ class Recorder(Witness):
     Calls of the dynamic loader are none: no program can handle their failure.
     """
 
-    def __init__(self, under: Scenario, seed: int, wanted: Scenario | None = None) -> None:
+    def __init__(
+        self,
+        under: Scenario,
+        seed: int,
+        wanted: Scenario | None = None,
+        stable: Callable[[str], str] = str,
+    ) -> None:
+        """Record a run.
+
+        Args:
+            stable: takes out of a text what is other in the next run.
+        """
         super().__init__(under, seed)
+        self._stable = stable
         self.points: list[Point] = []
         self._states = (
             [State(rule, index) for index, rule in enumerate(wanted.rules)]
@@ -78,14 +90,14 @@ class Recorder(Witness):
         frames = call.frames()
         known = self._stacks.get(frames)
         if known is None:
-            names = tuple(str(frame) for frame in frames)
-            known = self._stacks[frames] = names, "\n".join(identity(frames))
+            names = tuple(self._stable(str(frame)) for frame in frames)
+            known = self._stacks[frames] = names, self._stable("\n".join(identity(frames)))
         stack, name = known
         # One frame is the C library's own: what the call is about must tell the callers apart.
-        path = next(iter(call.paths()), "")
+        path = self._stable(next(iter(call.paths()), ""))
         kind = kind_of(call.name, name if len(frames) > 1 else f"{name}\n{path}")
         told = self._told[kind] = self._told.get(kind, 0) + 1
-        args = arguments(call) if told <= _TOLD else ""
+        args = self._stable(arguments(call)) if told <= _TOLD else ""
         return PointRow(call.site, call.name, args, path, stack, kind)
 
 

@@ -168,11 +168,7 @@ class Store:
         store = cls(path, _connect(path))
         try:
             store.claim()
-            if _version(path, store._db):
-                raise InjectError(
-                    f"{path} holds a campaign already",
-                    help="--resume goes on with it; --db FILE takes another file",
-                )
+            store._require_vacant()
             with store._transaction() as db:
                 for statement in _TABLES.split(";"):
                     db.execute(statement)
@@ -192,6 +188,27 @@ class Store:
             store.close()
             raise
         return store
+
+    @classmethod
+    def require_vacant(cls, path: Path) -> None:
+        """Refuse a file that `create` would refuse.
+
+        Raises:
+            InjectError: it is not vacant.
+        """
+        if path.exists():
+            store = cls(path, _connect(path))
+            try:
+                store._require_vacant()
+            finally:
+                store.close()
+
+    def _require_vacant(self) -> None:
+        if _version(self.path, self._db):
+            raise InjectError(
+                f"{self.path} holds a campaign already",
+                help="--resume goes on with it; --db FILE takes another file",
+            )
 
     @classmethod
     def open(cls, path: Path) -> Store:
@@ -303,21 +320,26 @@ class Store:
             if recorded is not None:
                 db.execute("INSERT OR IGNORE INTO recorded VALUES (?)", (recorded,))
 
-    def done(self, run: RunRow) -> None:
-        """Write what came of a run."""
+    def done(self, run: RunRow, finding: FindingRow | None = None) -> None:
+        """Write what came of a run, and the finding that it shows."""
         with self._transaction() as db:
             db.execute(_insert("OR REPLACE"), _row(replace(run, state="done")))
+            if finding is not None:
+                self._put(finding)
 
     def found(self, finding: FindingRow) -> None:
         """Write a finding, new or known better."""
-        with self._transaction() as db:
-            db.execute(
-                "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (fingerprint) "
-                "DO UPDATE SET verdict = excluded.verdict, run = excluded.run, "
-                "runs = excluded.runs, flaky = excluded.flaky, command = excluded.command, "
-                "title = excluded.title",
-                _finding(finding),
-            )
+        with self._transaction():
+            self._put(finding)
+
+    def _put(self, finding: FindingRow) -> None:
+        self._db.execute(
+            "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (fingerprint) "
+            "DO UPDATE SET verdict = excluded.verdict, run = excluded.run, "
+            "runs = excluded.runs, flaky = excluded.flaky, command = excluded.command, "
+            "title = excluded.title",
+            _finding(finding),
+        )
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

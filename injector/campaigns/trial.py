@@ -8,7 +8,6 @@ nothing. Jobs and Results are plain values that go to another process or machine
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import os
 import shutil
@@ -18,10 +17,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from injector.campaigns.outcome import CRASHES
+from injector.linux.keeper import Keeper
 from injector.linux.launch import Apart
 from injector.rules.decide import RulesDecider
 from injector.rules.scenario.oneline import parse_rules
@@ -144,7 +144,14 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return asdict(self)
+        return {
+            **_fields(self),
+            "crashes": [_fields(one) for one in self.crashes],
+            "injections": [_fields(one) for one in self.injections],
+            "stdout": _fields(self.stdout),
+            "stderr": _fields(self.stderr),
+            "check": _fields(self.check) if self.check is not None else None,
+        }
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Result:
@@ -160,28 +167,58 @@ class Result:
         return cls(**made)
 
 
+def _fields(value: Any) -> dict[str, Any]:
+    """Return what asdict does, of one level: a campaign does it for each of its runs."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+class Bench:
+    """What one who makes many runs keeps from one to the next, because it is dear to make."""
+
+    def __init__(self, folder: str | None = None) -> None:
+        """Begin; the runs are made in `folder`, each in one of its own if there is none."""
+        self.folder = folder
+        self.pads = Pads()
+        self._keeper: Keeper | None = None
+
+    def guard(self) -> Keeper:
+        """Return a keeper that lives; a run that is not from a pad may fork now."""
+        self.pads.rest()
+        if self._keeper is None or self._keeper.over:
+            self._keeper = Keeper()
+        return self._keeper
+
+    def close(self) -> None:
+        """End the helpers."""
+        self.pads.close()
+        if self._keeper is not None and not self._keeper.over:
+            self._keeper.dismiss()
+
+
 def carry_out(
     job: Job,
     decider: Callable[[Scenario, int], RulesDecider] = RulesDecider,
     look: Callable[[], None] | None = None,
+    bench: Bench | None = None,
 ) -> Result:
     """Make a run.
 
     Args:
         decider: makes what decides about each call, of the job's rules and seed.
         look: called when the command has ended, before the check.
+        bench: what is used again by the next run; None for all of its own.
 
     Raises:
         KeyboardInterrupt: somebody wants us to end; the run is over and cleaned up.
     """
-    with _place(job) as place:
+    with _place(job, bench) as place:
         if job.setup is not None:
             step = place.step(job.setup)
             if step.status != 0:
                 place.clean(job.teardown)
                 return Result(job.number, error=_failed("setup", step))
         try:
-            result = place.run(decider, _pads(os.getpid()))
+            result = place.run(decider, bench)
             if look is not None:
                 look()
             if job.check is not None and not result.error:
@@ -190,17 +227,6 @@ def carry_out(
         finally:
             place.clean(job.teardown)
         return result
-
-
-@functools.cache
-def _pads(_: int) -> Pads:
-    """Return the pads of this process: they serve all its runs."""
-    return Pads()
-
-
-def close() -> None:
-    """End the helpers that this process keeps for its next runs; they end with it too."""
-    _pads(os.getpid()).close()
 
 
 def _with(result: Result, **fields: Any) -> Result:
@@ -260,19 +286,23 @@ class _Place:
         if teardown is not None:
             self.step(teardown)
 
-    def run(self, decider: Callable[[Scenario, int], RulesDecider], pads: Pads) -> Result:
+    def run(self, decider: Callable[[Scenario, int], RulesDecider], bench: Bench | None) -> Result:
         """Run the command under its rules."""
         job = self.job
         scenario = Scenario(parse_rules(job.rules))
         begun = time.monotonic()
         try:
             engine, _ = engine_for_run(job.engine, scenario, job.stacks)
-            if engine == "notify":
-                with contextlib.suppress(NotStarted):
-                    return self._follow(decider(scenario, job.seed), scenario, engine, pads, begun)
+            guard = None
+            if bench is not None:
+                if engine == "notify":
+                    with contextlib.suppress(NotStarted):
+                        return self._follow(
+                            decider(scenario, job.seed), scenario, engine, begun, pads=bench.pads
+                        )
+                guard = bench.guard()
             # The slower way also tells why a command cannot be executed.
-            pads.rest()
-            return self._follow(decider(scenario, job.seed), scenario, engine, None, begun)
+            return self._follow(decider(scenario, job.seed), scenario, engine, begun, guard=guard)
         except InjectError as error:
             return Result(job.number, error=error.message, seconds=time.monotonic() - begun)
 
@@ -281,8 +311,10 @@ class _Place:
         decider: RulesDecider,
         scenario: Scenario,
         engine: EngineName,
-        pads: Pads | None,
         begun: float,
+        *,
+        pads: Pads | None = None,
+        guard: Keeper | None = None,
     ) -> Result:
         job = self.job
         heard = _Heard(job)
@@ -307,6 +339,7 @@ class _Place:
                     watched=watched,
                     timeout=timeout,
                     stacks=job.stacks,
+                    guard=guard,
                     apart=apart,
                 )
             with run as session:
@@ -393,10 +426,12 @@ def _output(file: IO[bytes]) -> Output:
 
 
 @contextmanager
-def _place(job: Job) -> Iterator[_Place]:
+def _place(job: Job, bench: Bench | None) -> Iterator[_Place]:
     """Make the place of a run, and take it away again."""
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(_folder())
+        folder = bench.folder if bench is not None else None
+        if folder is None:
+            folder = stack.enter_context(_folder())
         cwd = os.path.abspath(job.cwd)
         if job.workdir is not None:
             cwd = os.path.join(folder, "work")

@@ -36,11 +36,14 @@ def listen() -> tuple[socket.socket, Path]:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o77:
         raise PermissionError(f"{place} is not a folder of ours alone")
     path = place / f"{os.getpid()}.sock"
-    path.unlink(missing_ok=True)
+    # Under its name only when it listens: one that refuses is taken for that of a dead session.
+    early = place / f".{os.getpid()}.new"
+    early.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        listener.bind(str(path))
+        listener.bind(str(early))
         listener.listen(16)
+        early.rename(path)
     except OSError:
         listener.close()
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pty
 import select
@@ -9,6 +10,7 @@ import signal
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pyte
 
@@ -21,13 +23,24 @@ class _Screen(pyte.Screen):
     def __init__(self, columns: int, lines: int) -> None:
         super().__init__(columns, lines)
         self.private: set[int] = set()
+        self._main: tuple[list[dict[int, Any]], Any] | None = None
 
     def set_mode(self, *modes: int, **how: bool) -> None:
         self.private |= set(modes) if how.get("private") else set()
+        if how.get("private") and 1049 in modes:
+            self._main = [dict(self.buffer[row]) for row in range(self.lines)], self.cursor
+            self.cursor = copy.copy(self.cursor)
+            self.erase_in_display(2)
         super().set_mode(*modes, **how)
 
     def reset_mode(self, *modes: int, **how: bool) -> None:
         self.private -= set(modes) if how.get("private") else set()
+        if how.get("private") and 1049 in modes and self._main is not None:
+            rows, self.cursor = self._main
+            self._main = None
+            self.erase_in_display(2)
+            for row, line in enumerate(rows[: self.lines]):
+                self.buffer[row].update(line)
         super().reset_mode(*modes, **how)
 
 
@@ -83,6 +96,18 @@ class Screen:
         """Wait until something holds."""
         end = time.monotonic() + seconds
         while not holds():
+            self._pump(end)
+
+    def look(self) -> str:
+        """Take what has come; return what the terminal shows."""
+        while select.select([self.fd], [], [], 0)[0]:
+            self._pump(time.monotonic() + 1)
+        return self.text.rstrip()
+
+    def until_left(self, seconds: float = 40) -> None:
+        """Wait until the alternate screen is left."""
+        end = time.monotonic() + seconds
+        while 1049 in self.screen.private:
             self._pump(end)
 
     def resize(self, columns: int, lines: int) -> None:

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from injector.campaigns import trial
-from injector.campaigns.trial import Job, Result, carry_out
+from injector.campaigns.trial import Bench, Job, Result, carry_out
 from injector.linux import procfs
 from injector.linux.launch import Apart
 from injector.rules.decide import RulesDecider
@@ -26,13 +25,21 @@ from injector.words.model import Scenario
 from .conftest import Victim
 
 
+@pytest.fixture
+def bench(pads: Pads) -> Iterator[Bench]:
+    """Return a bench whose pads are those of the test."""
+    made = Bench()
+    made.pads = pads
+    yield made
+    made.close()
+
+
 @pytest.fixture(autouse=True)
 def pads() -> Iterator[Pads]:
     before = sorted(os.listdir("/proc/self/fd"))
     made = Pads()
     yield made
     made.close()
-    trial.close()
     assert sorted(os.listdir("/proc/self/fd")) == before
     assert procfs.descendants(os.getpid()) == []
 
@@ -65,20 +72,15 @@ print(os.sched_getscheduler(0), os.read(0, 1), signal.pthread_sigmask(signal.SIG
 """
 
 
-def test_the_target_sees_no_difference() -> None:
+def test_the_target_sees_no_difference(bench: Bench) -> None:
     job = Job(
         (sys.executable, "-c", LOOK), ("site=0/getppid#1:error=EIO",), cwd="/", engine="notify"
     )
-    results = [carry_out(job), carry_out(job)]
-    script = (
-        "import sys\nfrom injector.campaigns.trial import *\nfrom injector.session import pads\n"
-    )
-    script += "def none(*_, **__): raise pads.NotStarted('')\npads.Pads.launched = none\n"
-    script += f"print(carry_out({job!r}).stdout.tail, end='')"
-    outside = carry_out(Job((sys.executable, "-c", script), engine="ptrace"))
+    results = [carry_out(job, bench=bench), carry_out(job, bench=bench)]
+    alone = carry_out(job)
     assert results[0].stdout.tail.count("\n") > 20
     assert results[1].stdout == results[0].stdout
-    assert outside.stdout.tail == results[0].stdout.tail, outside.stderr.tail
+    assert alone.stdout.tail == results[0].stdout.tail, alone.stderr.tail
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,9 @@ def test_ends(pads: Pads, code: str, status: int | None, died: str | None) -> No
         assert (footer.status, footer.signal) == (status, died)
 
 
-def test_what_cannot_be_executed_is_told_and_the_next_one_runs(pads: Pads, tmp_path: Path) -> None:
+def test_what_cannot_be_executed_is_told_and_the_next_one_runs(
+    pads: Pads, bench: Bench, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken"
     broken.write_text("#!/no/such/interpreter")
     broken.chmod(0o755)
@@ -123,21 +127,23 @@ def test_what_cannot_be_executed_is_told_and_the_next_one_runs(pads: Pads, tmp_p
         run(pads, [str(tmp_path / "nothing")])
     assert run(pads, ["true"])[-1].status == 0
     assert zygote(pads) == first
-    told = carry_out(Job((str(broken),))).error
+    told = carry_out(Job((str(broken),)), bench=bench).error
     assert "cannot execute: No such file" in told
 
 
-def test_a_script_without_its_first_line(tmp_path: Path) -> None:
+def test_a_script_without_its_first_line(bench: Bench, tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text("echo $0 $1\n")
     script.chmod(0o755)
-    result = carry_out(Job((str(script), "word"), engine="notify"))
+    result = carry_out(Job((str(script), "word"), engine="notify"), bench=bench)
     assert result.stdout.tail == f"{script} word\n"
 
 
-def test_an_environment_too_long_for_a_request() -> None:
+def test_an_environment_too_long_for_a_request(bench: Bench) -> None:
     environment = tuple((f"V{n}", "x" * 5000) for n in range(40))
-    result = carry_out(Job(("/usr/bin/env",), environment=environment, engine="notify"))
+    result = carry_out(
+        Job(("/usr/bin/env",), environment=environment, engine="notify"), bench=bench
+    )
     assert result.stdout.size > 200_000
 
 
@@ -209,12 +215,13 @@ def test_every_call_of_the_zygote_itself_passes(pads: Pads) -> None:
         assert events[-1].status == 0
 
 
-def test_both_engines_take_turns(victim: Victim) -> None:
+def test_both_engines_take_turns(victim: Victim, bench: Bench) -> None:
     results: list[Result] = []
     for number in range(12):
         engine = ("notify", "ptrace")[number % 2]
         rules = ("site=0.2/getppid#4:error=EIO",)
-        results.append(carry_out(Job((victim("tree"), "2", "1", "9"), rules, engine=engine)))
+        job = Job((victim("tree"), "2", "1", "9"), rules, engine=engine)
+        results.append(carry_out(job, bench=bench))
     assert {result.injections[0].site for result in results} == {"0.2/getppid#4"}
     assert {"".join(sorted(result.stdout.tail)) for result in results} == {
         "".join(sorted("0:\n0.1:\n0.2: 4\n"))

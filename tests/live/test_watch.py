@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -221,6 +222,25 @@ def test_it_says_that_the_session_was_killed(session: Session) -> None:
     screen.press("q")
     assert screen.ended() == 0
     assert screen.is_as_before()
+
+
+def test_it_says_that_the_session_does_not_answer(session: Session) -> None:
+    screen = session.watch()
+    screen.until(" running ")
+    os.kill(session.process.pid, signal.SIGSTOP)
+    screen.until(" no answer for ")
+    os.kill(session.process.pid, signal.SIGCONT)
+    screen.until(" running ")
+
+
+def test_without_colour_there_is_none(session: Session) -> None:
+    session.environment["NO_COLOR"] = "1"
+    screen = session.watch()
+    screen.until(" running ", "› none")
+    screen.press("q")
+    assert screen.ended() == 0
+    assert re.search(rb"\x1b\[[0-9;]*7m", screen.raw)  # what is reverse stays so
+    assert not re.search(rb"\x1b\[(?:[0-9;]*;)?[349][0-7](?:;[0-9;]*)?m", screen.raw)
 
 
 def test_interrupt_quits_and_the_terminal_is_as_before(session: Session) -> None:

@@ -243,7 +243,7 @@ def test_one_mistake(keys: str, column: int, message: str) -> None:
             "about: expected one value, not a list",
         ),
         ("rules: []", 1, 8, "rules: the list is empty"),
-        ("rules:", 1, 7, "rules: expected a list, not nothing"),
+        ("rules:", 1, 7, "there is no rule"),
         ("rules: {syscalls: read}", 1, 8, "rules: expected a list, not a mapping"),
         ("rules: [read]", 1, 9, "expected a mapping, not 'read'"),
         ("seed: 1", 1, 1, "'rules' is missing"),

@@ -21,6 +21,9 @@ def same(scenario: Scenario) -> Scenario:
     """Write, load, and compare; return what was loaded."""
     again = load_text(yaml_text(scenario))
     assert again.rules == scenario.rules
+    lines = yaml_text(scenario, flow=True)
+    assert load_text(lines).rules == scenario.rules
+    assert lines.partition("rules:\n")[2].count("\n") == len(scenario.rules)
     assert (again.name, again.about, again.seed) == (scenario.name, scenario.about, scenario.seed)
     return again
 

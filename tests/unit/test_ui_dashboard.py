@@ -81,6 +81,27 @@ def test_it_never_asks_again_before_the_answer(board: Board) -> None:
     assert [command["do"] for command, _ in board.link.sent] == ["snapshot"]
 
 
+def test_it_says_when_there_is_no_answer(board: Board) -> None:
+    board.tick()
+    assert " running " in board.text()
+    for _ in range(5):
+        board.tick()
+    assert " no answer for 5 s " in board.text()
+    board.answer("snapshot", **snapshot(755.0))
+    board.tick()
+    assert " running " in board.text()
+
+
+def test_the_details_stay_with_one_while_others_come(board: Board) -> None:
+    board.press("tab", "enter")
+    assert "0/sendto" not in board.text()
+    assert "0.7/socket#2" in board.text()
+    board.it.model.event(injection(4, 4.0))
+    assert "0.7/socket#2" in board.text()
+    board.press("escape")
+    assert board.it.view.happened is None
+
+
 def test_keys_count_on_what_those_before_them_do(board: Board) -> None:
     board.press("p", "p", "space", "space", "+", "+")
     sent = [command for command, _ in board.link.sent]
@@ -128,7 +149,7 @@ def test_who_only_watches_just_quits(board: Board) -> None:
     assert board.it.leaving is Leaving.QUIT
 
 
-@pytest.mark.parametrize("key", ["q", "enter", "ctrl-c"])
+@pytest.mark.parametrize("key", ["q", "ctrl-c"])
 def test_after_the_end_the_owner_leaves_with_a_key(key: str) -> None:
     board = Board(owner=True)
     board.link.events = [{"event": "footer", "t": 9.0, "outcome": "exit", "status": 0, "rules": []}]
@@ -136,7 +157,7 @@ def test_after_the_end_the_owner_leaves_with_a_key(key: str) -> None:
     board.link.open = False
     board.it.receive()
     assert " exit 0 " in board.text()
-    board.press("p", "a", "S")
+    board.press("p", "a", "S", "enter", "escape")
     assert board.link.sent == []
     board.press(key)
     assert board.it.leaving is Leaving.ENDED

@@ -27,6 +27,7 @@ COMMANDS = {
     "replay": ("injector.faces.cli.replay:replay", "Inject the faults of a journal once more"),
     "shrink": ("injector.faces.cli.shrink:shrink", "Find the faults of a journal that matter"),
     "report": ("injector.faces.cli.report:report", "Say what a sweep found"),
+    "learn": ("injector.faces.cli.learn:learn", "Watch a program once and propose a scenario"),
     "check": ("injector.faces.cli.check:check", "Check a scenario and say what it does"),
     "import": (
         "injector.faces.cli.import_:import_",

@@ -30,6 +30,7 @@ _FRAME = 0.25  # seconds between two frames, and between an answer and the next 
 _ESCAPE = 0.05  # an escape key is known by nothing following so long
 _ECHO = 0.03  # between two looks at the output while one types
 _NOTICE = 5.0
+_SILENT = 3.0  # seconds without an answer that are said
 _WHEEL = 3  # lines
 STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -150,11 +151,12 @@ class Dashboard:
         self._sizes: dict[Place, tuple[int, int]] = {}
         self._now = 0.0
         self._asked = False
-        self._ask_at = 0.0
+        self._asked_at = self._ask_at = 0.0
         self._silence_at: float | None = None
         self._backlog = False
         self._typed_at = 0.0
         self._detaching = False
+        self._pinned = False  # the details are of one that was the newest
         # What commands that are not answered yet will do: the next key counts on it.
         self._presumed: list[tuple[str, dict[str, Any]]] = []
         self._answers: dict[str, Callable[[], None]] = {}
@@ -201,8 +203,10 @@ class Dashboard:
     def tick(self, now: float) -> None:
         """Do what is due: ask how the session stands, read the output, forget a notice."""
         self._now = now
+        waited = now - self._asked_at if self._asked and self.link.open else 0.0
+        self.model.silence = waited if waited > _SILENT else 0.0
         if self.link.open and not self._asked and now >= self._ask_at:
-            self._asked = True
+            self._asked, self._asked_at = True, now
             self.link.send({"do": "snapshot"}, self._snapshot)
         if self._silence_at is not None and now >= self._silence_at:
             self._silence_at = None
@@ -286,9 +290,6 @@ class Dashboard:
                 if act is not None:
                     act()
             return
-        if key == "enter" and self.model.over and view.owner and self._place() in PANES:
-            self.leaving = Leaving.ENDED
-            return
         do = lookup(self._place(), key)
         if do is not None:
             self.do(do, _WHEEL if key.startswith("wheel") else 1)
@@ -316,6 +317,9 @@ class Dashboard:
             case Do.DETAILS | Do.HELP:
                 view.over = Place.DETAILS if do is Do.DETAILS else Place.HELP
                 view.scroll = 0
+                found = view.hits.of(self.shown, view.filter)
+                if do is Do.DETAILS and view.happened is None and found:
+                    view.happened, self._pinned = found[-1].number, True
             case Do.BACK:
                 self._back()
             case Do.PAUSE:
@@ -392,6 +396,7 @@ class Dashboard:
                     chosen = names.index(view.rule) if view.rule in names else 0
                     view.rule = names[_within(chosen + step, len(names))]
             case Place.INJECTIONS:
+                self._pinned = False
                 found = view.hits.of(model, view.filter)
                 chosen = index_of(found, view.happened) + step
                 last = chosen >= len(found) - (step > 0 and view.happened is None)
@@ -412,6 +417,8 @@ class Dashboard:
             view.prompt = None
         elif view.over is not None:
             view.over = None
+            if self._pinned:
+                view.happened, self._pinned = None, False
         else:
             self._filter_live("")
             view.happened = None

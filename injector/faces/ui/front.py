@@ -112,11 +112,14 @@ def _hold(slave: int, tell: int, life: int) -> None:
         for fd in range(3):
             os.dup2(null, fd)
         os.close(slave)
-        _, status = os.waitpid(session, 0)
-        os.write(tell, _NUMBER.pack(status))
-        os.read(life, 1)  # at its end nobody needs the terminal any more
+        ended = os.pidfd_open(session)
+        ready, _, _ = select.select([ended, life], [], [])
+        if ended in ready:
+            _, status = os.waitpid(session, 0)
+            os.write(tell, _NUMBER.pack(status))
+            os.read(life, 1)  # at its end nobody needs the terminal any more
     finally:
-        os._exit(0)
+        os._exit(0)  # the kernel sends SIGHUP to who is left in the foreground
 
 
 class _Front:
@@ -140,6 +143,7 @@ class _Front:
         self._guard = -1  # closed, it ends the dashboard
         self._ending = False
         self._master_over = False
+        self._full = False  # the spool takes no more
         self._rest = b""
 
     def run(self) -> NoReturn:
@@ -238,9 +242,12 @@ class _Front:
             while data:
                 data = data[os.write(self._spool.fileno(), data) :]
         except OSError as error:
-            self._complaints += f"the target's output cannot be kept: {error.strerror}\n".encode()
-            os.kill(self._dashboard, signal.SIGKILL)
-            self._rest = data
+            self._rest += data
+            if not self._full:
+                self._full = True
+                text = f"the target's output cannot be kept: {error.strerror}"
+                self._complaints += text.encode() + b"\n"
+                os.kill(self._dashboard, signal.SIGKILL)
         return True
 
     def _print(self, data: bytes) -> None:
@@ -326,7 +333,7 @@ class _Front:
 
     def _explain(self, left: int) -> None:
         how = f"killed by {signal.Signals(-left).name}" if left < 0 else f"status {left}"
-        if left != _FAILED:
+        if left != _FAILED and not self._full:
             say(f"inject: the dashboard ended ({how}); inject watch {self._session} brings it back")
 
     def _complain(self) -> None:

@@ -114,7 +114,7 @@ TABLE: tuple[Key, ...] = (
     Key(("S",), Do.STOP, "stop: end the target, or let an attached one go", "stop", PANES, 7),
     Key(("ctrl-c",), Do.INTERRUPT, "to the target, as on any terminal; ends inject watch"),
     Key(("ctrl-z",), Do.SUSPEND, "suspend the dashboard; fg brings it back"),
-    Key(("escape",), Do.BACK, "take the filter away"),
+    Key(("escape",), Do.BACK, "take the filter away, and follow what comes"),
     Key(("?", "h"), Do.HELP, "this help", "help", PANES, 0),
     Key(("q",), Do.QUIT, "quit", "quit", PANES, 1),
     Key(("ctrl-]",), Do.TYPED, "stop typing to the target", "back to the keys", (Place.TYPING,), 0),

@@ -132,6 +132,7 @@ class Model:
         self.happened: deque[Happened] = deque(maxlen=_KEPT)
         self.skipped = 0
         self.lost = ""
+        self.silence = 0.0  # seconds we have waited for an answer, if that is long
         self.footer: Mapping[str, Any] | None = None
         self._number = 0
         self._t = 0.0
@@ -180,6 +181,8 @@ class Model:
             return self.lost
         if not self.told:
             return "connecting"
+        if self.silence:
+            return f"no answer for {self.silence:.0f} s"
         if self.paused:
             return "paused"
         return "attached" if self.told.get("attached") else "running"

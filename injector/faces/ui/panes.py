@@ -187,7 +187,7 @@ def _head(model: Model, view: View, width: int) -> list[Text]:
     mood = GOOD
     if model.over:
         mood = GOOD if state in ("exit 0", "detached", "ended") else BAD
-    elif model.paused:
+    elif model.paused or model.silence:
         mood = ODD
     badge = mood + Style(reverse=True, bold=True)
     command = " ".join(" ".join(map(str, told.get("command", ()))).split())
@@ -452,7 +452,11 @@ def _row(columns: Sequence[tuple[Pieces, int]], width: int, chosen: bool, focuse
         if index:
             pieces.append((" ", PLAIN))
         pieces += parts
-    return line(pieces, width, SELECTED if chosen and focused else PLAIN)
+    if not chosen or not focused:
+        return line(pieces, width)
+    # A coloured word would be a coloured block in it; graphs are not reversed.
+    plain = [(text, one if one.reverse is False else one.without_color) for text, one in pieces]
+    return line(plain, width, SELECTED)
 
 
 def window(length: int, chosen: int, height: int) -> int:

@@ -89,6 +89,9 @@ def _shape(root: Node, notes: Mistakes) -> set[tuple[str | int, ...]]:
         else:
             _, value = _pair(root, where)
             key_name = f"{where[-1]}: " if where and isinstance(where[-1], str) else ""
+            if where == ("rules",) and value.kind == "scalar" and value.value is None:
+                notes.add(_text(value), "there is no rule", "uncomment one; " + _EXAMPLE)
+                continue
             notes.add(_text(value), key_name + message, _help(where))
     return refused
 

@@ -9,7 +9,6 @@ of them. Pure.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from fractions import Fraction
@@ -18,7 +17,7 @@ from injector.words.errors import InjectError
 
 from . import values
 from .fields import Bad
-from .imported import Imported, as_glob
+from .imported import Imported, as_glob, unique
 from .oneline import parse_rules
 from .text import quote
 from .values import number_text
@@ -72,7 +71,7 @@ def translate(text: str) -> Imported:
         )
         process = as_glob(program)
         globs = (process, f"{process} *") if " " in program else (process,)
-        name = re.sub(r"\s+", "-", program)[:100]
+        name = unique(program, result.notes)
         texts.append(
             f"{_CALLS}:process={','.join(map(quote, globs))}:error={errors}:call=skip"
             f":probability={_percent(min(total, Fraction(1)))}:name={quote(name)}"

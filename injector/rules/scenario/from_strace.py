@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from injector.words.errors import InjectError, ScenarioError
 from injector.words.model import EVERY, Globs, Rule
 from injector.words.syscalls import group, native
 
-from .imported import Imported, as_glob, listed
+from .imported import Imported, as_glob, listed, unique
 from .oneline import parse_rule, parse_rules, source_of
 from .strace import is_expression
 from .text import rule_text
@@ -227,6 +226,12 @@ def _joined(rules: Iterable[Rule], result: Imported) -> Iterator[Rule]:
     families: dict[str, list[Rule]] = {}
     for rule in rules:
         families.setdefault(rule.family, []).append(rule)
+    taken = {
+        one.name
+        for members in families.values()
+        for one in members
+        if one.when != EVERY or len(members) == 1
+    }
     for family, members in families.items():
         first = members[0]
         if first.when == EVERY and len(members) > 1:
@@ -234,9 +239,10 @@ def _joined(rules: Iterable[Rule], result: Imported) -> Iterator[Rule]:
             calls = frozenset().union(*(rule.match.syscalls for rule in members))
             calls, text = _set(family, names, calls)
             match = replace(first.match, syscalls=calls, syscalls_text=text)
-            name = re.sub(r"[^\w-]+", "-", family.partition("=")[2].partition(":")[0]).strip("-")
-            kept = name if 0 < len(name) <= 40 else f"{first.name}-and-others"
-            members = [replace(first, name=kept, match=match)]
+            name = family.partition("=")[2].partition(":")[0]
+            name = name if len(name) <= 40 else f"{first.name} and others"
+            members = [replace(first, name=unique(name, taken), match=match)]
+            taken.add(members[0].name)
         elif len(members) > 1:
             result.notes.setdefault(first.name, []).append(
                 f"{family}: strace counts each call for itself, so it is a rule for each."

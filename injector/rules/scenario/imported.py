@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from injector.words.model import Rule, Scenario
 
@@ -29,6 +30,13 @@ def as_glob(text: str) -> str:
     """Return the glob that matches this text only."""
     escaped = re.sub(r"[*?[]", r"[\g<0>]", text)
     return escaped if not escaped.startswith("!") else "?" + escaped[1:]
+
+
+def unique(name: str, taken: Container[str]) -> str:
+    """Return a name in one word that no other rule has: core, core-2."""
+    base = re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-")[:40] or "rule"
+    names = (base if number == 1 else f"{base}-{number}" for number in count(1))
+    return next(one for one in names if one not in taken)
 
 
 def listed(items: Sequence[str], most: int = 8) -> str:

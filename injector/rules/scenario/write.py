@@ -7,6 +7,7 @@ written of a rule are the keys of its one-line form, so no key can be forgotten 
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -37,6 +38,7 @@ def yaml_text(
     head: Iterable[str] = (),
     comments: Mapping[str, Sequence[str]] | None = None,
     off: Collection[str] = (),
+    flow: bool = False,
 ) -> str:
     """Return the scenario as the text of a file.
 
@@ -47,6 +49,7 @@ def yaml_text(
         head: comments at its beginning.
         comments: of a rule, by its name, before it.
         off: names of the rules that are written as comments.
+        flow: each rule is in one line, however long.
     """
     lines = [f"# {line}".rstrip() for text in head for line in _folded(text)]
     for key in ("name", "about"):
@@ -62,32 +65,37 @@ def yaml_text(
             for one in _folded(text)
         ]
         mark = "# " if rule.name in off else ""
-        lines += [f"  {mark}{line}" for line in _rule(rule)]
+        lines += [f"  {mark}{line}" for line in _rule(rule, flow)]
     return "\n".join(lines) + "\n"
 
 
 def _folded(text: str) -> list[str]:
-    """Return a comment as lines; nothing in it can end the comment."""
+    """Return a comment as lines, one that is indented as it is; nothing can end the comment."""
+    parts = (
+        [line] if line.startswith(" ") else textwrap.wrap(line, _WIDTH - 4, break_long_words=False)
+        for line in text.split("\n")
+    )
     return [
         "".join(one if one.isprintable() else "?" for one in part)
-        for line in text.split("\n")
-        for part in textwrap.wrap(line, _WIDTH - 4, break_long_words=False) or [""]
+        for lines in parts
+        for part in lines or [""]
     ]
 
 
-def _rule(rule: Rule) -> list[str]:
+def _rule(rule: Rule, flow: bool) -> list[str]:
     fields = read(rule_text(rule), Mistakes()).fields
-    lines: list[str] = []
-    for key in KEYS:
-        if key in fields:
-            lines += _key(key, fields[key])
+    width = sys.maxsize if flow else _WIDTH
+    parts = [_key(key, fields[key], width) for key in KEYS if key in fields]
+    lines = [line for part in parts for line in part]
+    if flow:
+        return [f"- {{{', '.join(lines)}}}"]
     return [f"{'  ' if at else '- '}{line}" for at, line in enumerate(lines)]
 
 
-def _key(key: str, found: Field) -> list[str]:
+def _key(key: str, found: Field, width: int) -> list[str]:
     if found.table is not None:
         table = [(name.text, [one.text for one in items]) for name, items in found.table]
-        return _mapping(key, table)
+        return _mapping(key, table, width)
     items = [one.text for one in found.items]
     if key == "syscalls":
         if items == [OMITTED]:
@@ -95,19 +103,19 @@ def _key(key: str, found: Field) -> list[str]:
         items = [part for item in items for part, _ in split(item)]
     if key == "error" and any("@" in one for one in items):
         pairs = (one.partition("@") for one in items)
-        return _mapping(key, [(name, [weight or "1"]) for name, _, weight in pairs])
+        return _mapping(key, [(name, [weight or "1"]) for name, _, weight in pairs], width)
     if key.startswith("poke_"):
         items = [",".join(items)]
     words = [_scalar(one, text=key in _TEXTS) for one in items]
-    return [f"{key}: {words[0]}"] if len(words) == 1 else _list(key, words)
+    return [f"{key}: {words[0]}"] if len(words) == 1 else _list(key, words, width)
 
 
-def _list(key: str, words: Sequence[str]) -> list[str]:
+def _list(key: str, words: Sequence[str], width: int) -> list[str]:
     line = f"{key}: ["
     lines = []
     for at, word in enumerate(words):
         part = word + ("]" if at == len(words) - 1 else ",")
-        if len(line) + len(part) > _WIDTH - 8 and line[-1] != "[":
+        if len(line) + len(part) > width - 8 and line[-1] != "[":
             lines.append(line)
             line = f"  {part}"
         else:
@@ -115,11 +123,11 @@ def _list(key: str, words: Sequence[str]) -> list[str]:
     return [*lines, line]
 
 
-def _mapping(key: str, table: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+def _mapping(key: str, table: Sequence[tuple[str, Sequence[str]]], width: int) -> list[str]:
     pairs = [(name, [_scalar(one, text=False) for one in items]) for name, items in table]
     shown = [(name, v[0] if len(v) == 1 else f"[{', '.join(v)}]") for name, v in pairs]
     line = f"{key}: {{{', '.join(f'{name}: {value}' for name, value in shown)}}}"
-    if len(line) <= _WIDTH - 4:
+    if len(line) <= width - 4:
         return [line]
     return [f"{key}:", *(f"  {name}: {value}" for name, value in shown)]
 
