@@ -189,12 +189,25 @@ class RulesDecider:
         self.states = [State(rule, index) for index, rule in enumerate(scenario.rules)]
         self.paused = False
         self._by_name: dict[str, list[State]] = {}
+        # Those of one call each are looked up, for a replay has one for each of its faults.
+        self._sites: dict[tuple[str, str, int], list[State]] = {}
+        self._sited: set[tuple[str, str]] = set()
+        self._reached: dict[tuple[str, str], int] = {}  # calls of tasks that are gone
         self._opened: dict[int, dict[str, Any]] = {}  # each task's lanes, by identity
         self._sort()
 
     def _sort(self) -> None:
         self._by_name.clear()
-        for state in self.states:
+        self._sites.clear()
+        for position, state in enumerate(self.states):
+            state.index = position
+            site = state.rule.match.site
+            if site is not None:
+                self._sited.add((site.lineage, site.syscall))
+            if site is not None and not site.onward:
+                place = (site.lineage, site.syscall, site.number)
+                self._sites.setdefault(place, []).append(state)
+                continue
             for name in state.rule.match.syscalls:
                 self._by_name.setdefault(name, []).append(state)
         for lanes in self._opened.values():
@@ -206,6 +219,9 @@ class RulesDecider:
         lanes = task.lanes.get(call.name)
         if lanes is None:
             lanes = self._open(task, call.name)
+        if self._sites and (states := self._sites.get(self._place(call))):
+            own = [self._lane(state, task) for state in states]
+            lanes = sorted([*lanes, *own], key=lambda lane: lane.state.index)
         order = None
         for lane in lanes:
             state = lane.state
@@ -233,6 +249,9 @@ class RulesDecider:
                         state.lost_to(order.rule.name)
         return order
 
+    def _place(self, call: Call) -> tuple[str, str, int]:
+        return call.task.lineage, call.name, call.task.calls[call.name]
+
     def _due(self, state: State, lane: Lane, call: Call) -> bool:
         rule = state.rule
         if state.once:
@@ -254,7 +273,11 @@ class RulesDecider:
         return True
 
     def _open(self, task: Who, name: str) -> list[Lane]:
-        lanes = [self._lane(state, task) for state in self._by_name.get(name, ())]
+        lanes = [
+            self._lane(state, task)
+            for state in self._by_name.get(name, ())
+            if state.rule.match.site is None or state.rule.match.site.lineage == task.lineage
+        ]
         self._opened[id(task.lanes)] = task.lanes
         task.lanes[name] = lanes
         return lanes
@@ -282,8 +305,8 @@ class RulesDecider:
                 error = errno_number(errno) or int(errno)
             case Return(wanted):
                 value = wanted & 0xFFFF_FFFF_FFFF_FFFF
-            case Corrupt():
-                chance = fraction(*key, "corrupt")
+            case Corrupt(_, at):
+                chance = fraction(*key, "corrupt") if at is None else at
             case _:
                 pass
         delay, after = rule.fault.delay, rule.fault.delay_exit
@@ -298,6 +321,9 @@ class RulesDecider:
                 lane = state.lanes.pop(task.lineage, None)
                 if lane is not None:
                     lane.add_to(state.folded)
+        for place in self._sited:
+            if place[0] == task.lineage:
+                self._reached[place] = task.calls.get(place[1], 0)
         task.lanes.clear()
         self._opened.pop(id(task.lanes), None)
 
@@ -350,6 +376,9 @@ class RulesDecider:
             for lane in state.lanes.values():
                 lane.add_to(counts)
             seen, matched, due, fired = counts
+            site = state.rule.match.site
+            if site is not None and not matched:
+                seen = self._reached.get((site.lineage, site.syscall), seen)
             left = due - sum(state.preempted.values())
             yield Totals(
                 state.rule,

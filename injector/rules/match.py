@@ -162,6 +162,10 @@ def compile_match(match: Match) -> tuple[Test, ...]:
     The syscall and the start-up shield are the caller's: they cost no look at the target.
     """
     tests: list[Test] = []
+    site = match.site
+    if site is not None and site.onward:  # the decider looks the others up
+        first = site.number
+        tests.append(Test("site", lambda call: call.task.calls[call.name] >= first, str(site)))
     for pattern in match.args:
         tests.append(Test("args", _argument(pattern), pattern.text))
     if match.fd is not None:

@@ -73,7 +73,8 @@ def subscriptions(
             for name in rule.match.syscalls:
                 if name not in arch.numbers:
                     continue
-                comparisons = _comparisons(rule, name, arch)
+                # The number of a site counts every call of its name.
+                comparisons = () if rule.match.site else _comparisons(rule, name, arch)
                 if comparisons:
                     tested.setdefault(name, set()).add(comparisons)
                 else:

@@ -7,6 +7,7 @@ rule that needs it. Nothing here does I/O: it is the shape, not the maker.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from injector.words.model import FdKind
@@ -31,6 +32,10 @@ class Who(Protocol):
     @property
     def process_lineage(self) -> str:
         """The lineage of its process's first task."""
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """How many of its calls have stopped, by name; at a stop that one too."""
 
     @property
     def lanes(self) -> dict[str, Any]:

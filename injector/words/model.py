@@ -133,11 +133,29 @@ class ArgPattern:
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """A call's name that is the same in the next run: `0.2/openat#3`.
+
+    The `number`-th call of that name that stopped in the task of that lineage; with `onward`
+    (`0.2/openat#3+`) all later ones of that task and name too.
+    """
+
+    lineage: str
+    syscall: str
+    number: int
+    onward: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.lineage}/{self.syscall}#{self.number}{'+' * self.onward}"
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """Pure predicate on a Call: which calls a rule is about. All given must hold.
 
     `syscalls` are resolved names (every architecture's); `syscalls_text` is what
-    was written. `startup` also lets the dynamic loader's own calls match.
+    was written, "" where the `site` says it. `startup` also lets the dynamic loader's own
+    calls match, as a `site` does.
     """
 
     syscalls: frozenset[str]
@@ -150,6 +168,7 @@ class Match:
     args: tuple[ArgPattern, ...] = ()
     caller: Globs | None = None
     startup: bool = False
+    site: Site | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +195,13 @@ class Short:
 
 @dataclass(frozen=True, slots=True)
 class Corrupt:
-    """Damage the data that is read or written."""
+    """Damage the data that is read or written.
+
+    `at` (0..1) chooses the bit that is flipped, or the random bytes; None: a coin does.
+    """
 
     how: Literal["bitflip", "zero", "random"]
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ class FakeTask:
     lineage: str = "0"
     process_lineage: str = "0"
     lanes: dict[str, Any] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass

@@ -114,6 +114,7 @@ def test_the_schema_completes_calls_and_errors() -> None:
 def test_the_examples_of_the_schema_are_right(tmp_path: Path) -> None:
     fitting: dict[str, dict[str, object]] = {
         "syscalls": {"delay": "1s"},
+        "site": {"delay": "1s"},
         "corrupt": {"syscalls": "read"},
         "short": {"syscalls": "read"},
         "args": {"syscalls": ["openat", "write", "mmap"], "delay": "1s"},

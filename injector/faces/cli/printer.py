@@ -135,6 +135,11 @@ def remains_line(pid: int, name: str, calls: Collection[str], keeper: int) -> st
 def nearest_miss(totals: Totals) -> str:
     """Return why a rule never fired: what came nearest to it."""
     rule = totals.rule
+    site = rule.match.site
+    if site is not None and not totals.matched and not totals.misses:
+        if not totals.seen:
+            return f"task {site.lineage} never made a {site.syscall}"
+        return f"task {site.lineage} made {site.syscall} {_times(totals.seen)} only"
     names = rule.match.syscalls_text.replace(",", ", ") or ", ".join(sorted(rule.match.syscalls))
     if totals.seen == 0:
         return f"{names} never seen{_kernel_tests(rule)}"
@@ -171,6 +176,7 @@ def _times(count: int) -> str:
 
 
 _MISSED = {
+    "site": "before {text}",
     "during": "by the dynamic loader (during: startup includes it)",
     "args": "with other arguments than {text}",
     "fd": "on other descriptors than {text}",
@@ -192,6 +198,7 @@ def _asked(rule: Rule, key: str) -> str:
         "path": str(match.path or ""),
         "address": ", ".join(one.text for one in match.address),
         "caller": str(match.caller or ""),
+        "site": str(match.site or ""),
     }
     return texts.get(key, "")
 

@@ -23,6 +23,7 @@ from injector.words.model import (
     Return,
     Rule,
     Short,
+    Site,
     Substitute,
 )
 from injector.words.syscalls import GROUPS, NEVER
@@ -181,7 +182,12 @@ class _Builder:
             return None
 
     def match(self, outcome: Outcome | None) -> tuple[Match | None, Literal["skip", "run"]]:
-        chosen = self.syscalls(outcome)
+        site = self.one("site", site_of_a_call)
+        chosen = None
+        if site is not None:
+            chosen = self.of_site(site)
+        elif not self.raw.given("site"):
+            chosen = self.syscalls(outcome)
         call: Literal["skip", "run"] = "skip"
         arguments: tuple[ArgPattern, ...] = ()
         if chosen is not None:
@@ -199,9 +205,29 @@ class _Builder:
             address=self.addresses(),
             args=arguments,
             caller=self.globs("caller"),
-            startup=during is not None,
+            startup=during is not None or site is not None,
+            site=site,
         )
         return (rest if chosen is not None else None), call
+
+    def of_site(self, site: Site) -> sets.Chosen | None:
+        """Return the call that a site names; `syscalls` may say it again."""
+        at = self.raw.fields["site"].items[0]
+        name = site.syscall
+        found = self.raw.fields.get("syscalls")
+        if found is None:
+            return sets.Chosen(frozenset((name,)), {name: at}, "")
+        chosen = sets.choose(found.items, self.notes)
+        if chosen is None:
+            return None
+        if name not in chosen.names:
+            self.notes.add(
+                at,
+                f"site: {site} is a call of {name}, which syscalls does not name",
+                "leave syscalls out: they follow from the site",
+            )
+            return None
+        return sets.Chosen(frozenset((name,)), {name: chosen.named.get(name, at)}, chosen.text)
 
     def syscalls(self, outcome: Outcome | None) -> sets.Chosen | None:
         found = self.raw.fields.get("syscalls")
@@ -306,6 +332,15 @@ class _Builder:
 
 def _map(value: int | str | None, make: Callable[..., Outcome]) -> Outcome | None:
     return None if value is None else make(value)
+
+
+def site_of_a_call(text: str) -> Site:
+    """Return a site; Bad if its call is none."""
+    found = values.site(text)
+    if found.syscall not in sets.EVERYTHING:
+        bad = sets.unknown_call(found.syscall)
+        raise Bad(bad.message, bad.help, text.index("/") + 1)
+    return found
 
 
 def rule_name(text: str) -> str:

@@ -31,7 +31,13 @@ def explain(scenario: Scenario) -> list[str]:
 
 def explain_rule(rule: Rule) -> str:
     """Return one rule as a sentence without its name."""
-    subject = " ".join([_when(rule.when), _calls(rule), *_scope(rule), *_filters(rule)])
+    site = rule.match.site
+    if site is None:
+        subject = " ".join([_when(rule.when), _calls(rule), *_scope(rule), *_filters(rule)])
+    else:
+        which = f"{ordinal(site.number)}{' and later' * site.onward} {site.syscall}"
+        when = [] if rule.when == EVERY else [f"({rule.when} of them)"]
+        subject = " ".join(["the", which, *when, "of task", site.lineage, *_filters(rule)])
     asides = list(_asides(rule))
     middle = ", " + ", ".join(asides) + "," if asides else ""
     return f"{subject}{middle} {_join(list(_effects(rule)), 'and')}"
@@ -95,7 +101,7 @@ def _filters(rule: Rule) -> Iterator[str]:
         yield _globs(match.thread, "in", "in a thread like", "in any thread")
     if match.caller is not None:
         yield _globs(match.caller, "in", "called from", "called from anywhere")
-    if match.startup:
+    if match.startup and match.site is None:
         yield "(those of the dynamic loader too)"
 
 
@@ -175,12 +181,12 @@ def _outcome(outcome: Outcome, made: bool) -> str:
             return f"transfers at most {size} byte{'s' * (size != 1)}"
         case Short(_, fraction):
             return f"transfers {(fraction or 0) * 100:g} % of what is asked for"
-        case Corrupt(how):
+        case Corrupt(how, at):
             damage = {
                 "bitflip": "has a bit of its data flipped",
                 "zero": "has its data zeroed",
                 "random": "has its data replaced by random bytes",
             }
-            return damage[how]
+            return damage[how] + (f" (choice {at:g})" if at is not None else "")
         case Substitute(syscall):
             return f"is replaced by {syscall}"

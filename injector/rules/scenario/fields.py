@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from injector.words.errors import Mistake
 
-MATCH_KEYS = ("syscalls", "path", "process", "thread", "fd", "address", "args", "caller")
+MATCH_KEYS = ("syscalls", "site", "path", "process", "thread", "fd", "address", "args", "caller")
 TIME_KEYS = ("when", "probability", "limit", "per", "after", "until", "during")
 EFFECT_KEYS = ("error", "retval", "call", "short", "corrupt", "delay", "signal", "kill", "freeze")
 STRACE_KEYS = ("delay_exit", "substitute", "poke_enter", "poke_exit")

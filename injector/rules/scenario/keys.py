@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, TypeAlias
 from injector.words.model import FdKind
 from injector.words.syscalls import ERRNOS, GROUPS, NEVER, SIGNALS, X86_64
 
+from . import values
+
 Json: TypeAlias = dict[str, Any]
 Scalar: TypeAlias = str | int | float
 
@@ -117,6 +119,13 @@ RULE: dict[str, Key] = {
         "every call that can fail so by its manual page.",
         [["write", "pwrite64"], ["%file", "!close"], "/p?writev?/"],
         _scalars,
+    ),
+    "site": Key(
+        {"type": "string", "pattern": values.SITE.pattern},
+        "Site",
+        "One call by its name in the journal, lineage/name#number; with + all later ones of that "
+        "name by that task too. The syscalls follow from it.",
+        ["0/openat#3", "0.2/write#1+"],
     ),
     "path": Key(
         _GLOBS,
@@ -239,10 +248,11 @@ RULE: dict[str, Key] = {
         [1, "50%"],
     ),
     "corrupt": Key(
-        {"type": "string", "enum": ["bitflip", "zero", "random"]},
+        {"type": "string", "pattern": r"^(zero|(bitflip|random)( +[0-9.e-]+)?)$"},
         "Corrupt",
-        "Damage the data that is read or written.",
-        ["bitflip"],
+        "Damage the data that is read or written. A number from 0 to 1 chooses the bit or the "
+        "bytes; the seed does otherwise.",
+        ["bitflip", "random", "zero"],
     ),
     "delay": Key(
         _TEXT,

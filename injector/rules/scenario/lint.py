@@ -89,7 +89,8 @@ def lint(scenario: Scenario) -> tuple[Warning, ...]:
         here = _here(rule.match.syscalls)
         for check in _CHECKS:
             found.extend(_warn(rule, message) for message in check(rule, here, named))
-        found.extend(_warn(rule, m, hint=True) for m in _twins(named, everyone))
+        if rule.match.site is None:
+            found.extend(_warn(rule, m, hint=True) for m in _twins(named, everyone))
         if "brk" in named and "mmap" not in everyone:
             found.append(_warn(rule, f"brk: {BRK_ALONE}"))
         found.extend(_warn(rule, m) for m in _shadowed(rule, scenario.rules[:position]))
@@ -131,6 +132,8 @@ def _here(calls: frozenset[str]) -> tuple[str, ...]:
 
 
 def _named(match: Match) -> Iterable[str]:
+    if match.site is not None:
+        return match.syscalls
     if match.syscalls_text in ("", OMITTED):
         return ()
     chosen = choose([Text(match.syscalls_text)], Mistakes())
@@ -205,6 +208,9 @@ def _unseen(rule: Rule, here: tuple[str, ...], named: frozenset[str]) -> Iterato
 
 def _endless(rule: Rule, here: tuple[str, ...], named: frozenset[str]) -> Iterator[str]:
     outcome = rule.fault.outcome
+    site = rule.match.site
+    if site is not None and not site.onward:
+        return
     always = rule.probability == 1 and rule.when.last is None and rule.when.step == 1
     if not isinstance(outcome, Fail) or not always or rule.limit is not None or rule.until:
         return
@@ -372,7 +378,7 @@ def _covers(wide: Match, narrow: Match) -> bool:
         and (wide.startup or not narrow.startup)
         and all(
             not getattr(wide, key) or getattr(wide, key) == getattr(narrow, key)
-            for key in ("path", "process", "thread", "fd", "address", "args", "caller")
+            for key in ("site", "path", "process", "thread", "fd", "address", "args", "caller")
         )
     )
 

@@ -21,6 +21,7 @@ from injector.words.model import (
 )
 
 from .values import (
+    corrupt_text,
     delay_text,
     exact_duration_text,
     number_text,
@@ -43,7 +44,8 @@ def quote(value: str) -> str:
 
 def rule_text(rule: Rule) -> str:
     """Return the one-line form, its keys in the order of the manual."""
-    return ":".join([rule.match.syscalls_text, *(f"{key}={value}" for key, value in _parts(rule))])
+    calls = [rule.match.syscalls_text] if rule.match.syscalls_text else []
+    return ":".join([*calls, *(f"{key}={value}" for key, value in _parts(rule))])
 
 
 def fault_text(rule: Rule) -> str:
@@ -53,6 +55,8 @@ def fault_text(rule: Rule) -> str:
 
 def _parts(rule: Rule) -> Iterable[tuple[str, str]]:
     match = rule.match
+    if match.site is not None:
+        yield "site", str(match.site)
     for key in ("path", "process", "thread"):
         yield from _globs(key, getattr(match, key))
     if match.fd is not None:
@@ -74,7 +78,7 @@ def _parts(rule: Rule) -> Iterable[tuple[str, str]]:
         yield "after", exact_duration_text(rule.after)
     if rule.until is not None:
         yield "until", exact_duration_text(rule.until)
-    if match.startup:
+    if match.startup and match.site is None:  # a site is of any call
         yield "during", "startup"
     yield from _effects(rule)
     yield "name", quote(rule.name)
@@ -119,7 +123,7 @@ def outcome_text(outcome: Outcome) -> tuple[str, str]:
             return "retval", retval_text(value)
         case Short():
             return "short", short_text(outcome)
-        case Corrupt(how):
-            return "corrupt", how
+        case Corrupt():
+            return "corrupt", corrupt_text(outcome)
         case Substitute(syscall):
             return "substitute", syscall

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
 
-from injector.words.model import Corrupt, Delay, Short, When
+from injector.words.model import Corrupt, Delay, Short, Site, When
 from injector.words.syscalls import (
     ERRNOS,
     KERNEL_ERRNOS,
@@ -43,6 +43,7 @@ UNITS = {
     "h": 3_600_000_000_000,
 }
 """Nanoseconds of each unit of time."""
+SITE = re.compile(r"^([0-9]+(?:\.x?[0-9]+)*)/([a-z_0-9]+)#([1-9][0-9]*)(\+?)$")
 _LONGEST = 366 * 24 * UNITS["h"]
 _SUFFIX = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 MAX_ERRNO = 4095  # the kernel takes -4095..-1 for errors: include/linux/err.h
@@ -255,9 +256,31 @@ def short_text(value: Short) -> str:
 
 
 def corrupt(text: str) -> Corrupt:
-    """Return how data is damaged."""
-    how = choice(text, ("bitflip", "zero", "random"))
-    return Corrupt(how)  # type: ignore[arg-type]
+    """Return how data is damaged, `bitflip`, or `bitflip 0.25` that leaves nothing to a coin."""
+    word, *rest = text.split()
+    how = choice(word, ("bitflip", "zero", "random"))
+    if not rest:
+        return Corrupt(how)  # type: ignore[arg-type]
+    at = float(number(rest[0])) if len(rest) == 1 else 1.0
+    if how == "zero" or at >= 1:
+        raise Bad(f"'{text}' is no damage", "like bitflip, random 0.25, zero")
+    return Corrupt(how, at)  # type: ignore[arg-type]
+
+
+def corrupt_text(value: Corrupt) -> str:
+    """Return a damage as `corrupt()` reads it."""
+    return value.how if value.at is None else f"{value.how} {value.at!r}"
+
+
+def site(text: str) -> Site:
+    """Return `0.2/openat#3`, or `0.2/openat#3+` for that call and all later ones."""
+    match = SITE.fullmatch(text)
+    if match is None or len(match[3]) > 18:
+        raise Bad(
+            f"'{text}' is no site",
+            "like 0.2/openat#3, the 3rd openat of task 0.2 as a journal has it; with + from it on",
+        )
+    return Site(match[1], match[2], int(match[3]), match[4] == "+")
 
 
 def signal(text: str) -> int:
