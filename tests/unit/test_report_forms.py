@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from injector.campaigns.report import Report, load
 from injector.faces.report.document import document
+from injector.faces.report.github import summary, workflow_commands
+from injector.faces.report.junit import junit
 from injector.faces.report.table import lines
 from injector.faces.report.words import pasteable, plain, seconds
 
-from .sweeps import FINDINGS, POINTS, RUNS, database
+from .sweeps import FINDINGS, OPEN_STACK, POINTS, RUNS, database
 
 HOSTILE = "</script><b>\x1b[31m\x01\u202e]]>&amp;\r\n::error::%0A\u2028'\"`$(x)"
 BYTES = f"{HOSTILE}\udcff"  # as os.fsdecode gives what is no UTF-8; SQLite has it in JSON only
@@ -66,7 +71,7 @@ def report(tmp_path: Path) -> Report:
 @pytest.fixture
 def hostile(tmp_path: Path) -> Report:
     """The same with texts that would break any form that trusts them."""
-    point = replace(POINTS[0], args=HOSTILE, path=HOSTILE, stack=[f"{BYTES}+0x1 ({BYTES})"])
+    point = replace(POINTS[0], args=HOSTILE, path=HOSTILE, stack=(f"{BYTES}+0x1 ({BYTES})",))
     run = replace(RUNS[2], detail=HOSTILE, result={"stderr": {"tail": BYTES}})
     finding = replace(FINDINGS[1], title=HOSTILE, command=f"inject run -- '{HOSTILE}'")
     rows = (point, *POINTS[1:])
@@ -176,3 +181,167 @@ def test_a_pasted_command_is_the_same() -> None:
 )
 def test_seconds(span: float, text: str) -> None:
     assert seconds(span) == text
+
+
+# ---- JUnit
+
+
+def test_junit(report: Report) -> None:
+    suite = ElementTree.fromstring(junit(report))[0]
+    assert {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "7",
+        "failures": "3",
+        "errors": "0",
+        "skipped": "1",
+    }
+    assert suite.get("timestamp") == "2026-01-02T03:04:05"
+    cases = {(one.get("classname"), one.get("name")): one for one in suite.findall("testcase")}
+    assert len(cases) == 7
+    good = cases["openat", "EIO once in openStore < main"]
+    assert len(good) == 0 and good.get("time") == "0.250"
+    (skipped,) = cases["close", "EIO once"]
+    assert (skipped.tag, skipped.get("message")) == (
+        "skipped",
+        "the call was not made in this run",
+    )
+    (failure,) = cases["openat", "ENOMEM once in openStore < main"]
+    assert (failure.tag, failure.get("type"), failure.get("message")) == (
+        "failure",
+        "crash",
+        "shop was killed by SIGSEGV",
+    )
+    assert failure.text == (
+        'openat(AT_FDCWD, "/var/lib/shop/data", O_RDWR|O_CREAT, 0o644) with error=ENOMEM, once, '
+        "at 0/openat#3\n"
+        "SIGSEGV in shop when openat fails with ENOMEM (2 runs, reproduced)\n"
+        "  openStore (/usr/bin/shop)\n"
+        "  main (/usr/bin/shop)\n"
+        "repeat with: inject run -e 'site=0/openat#3:error=ENOMEM' -- shop 'order 1'\n"
+        "stderr:\n"
+        "opening\n"
+        "Segmentation fault"
+    )
+
+
+def test_junit_of_runs_that_were_not_made(tmp_path: Path) -> None:
+    runs = (
+        replace(RUNS[0], verdict="error", detail="no space left"),
+        replace(RUNS[1], verdict=None),
+    )
+    text = junit(load([database(tmp_path / "s.db", runs, [])]))
+    suite = ElementTree.fromstring(text)[0]
+    assert (suite.get("errors"), suite.get("skipped")) == ("1", "1")
+    outcomes = [(one[0].tag, one[0].get("message")) for one in suite.findall("testcase")]
+    assert outcomes == [("error", "no space left"), ("skipped", "not run yet")]
+
+
+def test_junit_names_are_unique(tmp_path: Path) -> None:
+    deeper = (*OPEN_STACK[:3], "0x1 (/usr/bin/shop)", "0x2 (/usr/bin/shop)", "0x3 (/usr/bin/shop)")
+    points = [
+        replace(
+            POINTS[0], site=f"0/openat#{number}", stack=(*deeper, f"0x{number} (/usr/bin/shop)")
+        )
+        for number in (1, 2)
+    ]
+    runs = [replace(RUNS[0], site=point.site) for point in points]
+    suite = ElementTree.fromstring(junit(load([database(tmp_path / "s.db", runs, [], points)])))[0]
+    names = [one.get("name") for one in suite.findall("testcase")]
+    assert len(set(names)) == 2
+
+
+def test_junit_holds_to_the_schema_whatever_the_target_wrote(hostile: Report) -> None:
+    """As Windy Road's JUnit.xsd has it: xmllint --schema says the same."""
+    text = junit(hostile)
+    # XML 1.0, "2.2 Characters"
+    assert re.fullmatch("[\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*", text)
+    top = ElementTree.fromstring(text.encode())
+    assert (top.tag, dict(top.attrib), len(top)) == ("testsuites", {}, 1)
+    suite = top[0]
+    for name in ("name", "package", "hostname"):
+        assert suite.get(name) == " ".join((suite.get(name) or "").split()) != ""
+    for name in ("id", "tests", "failures", "errors", "skipped"):
+        assert int(suite.get(name) or "") >= 0
+    assert re.fullmatch(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2})", suite.get("timestamp") or ""
+    )
+    assert float(suite.get("time") or "") > 0
+    tags = [one.tag for one in suite]
+    assert tags == ["properties", "testcase", "system-out", "system-err"]
+    case = suite[1]
+    assert case.keys() == ["classname", "name", "time"]
+    assert [(one.tag, one.keys()) for one in case] == [("failure", ["message", "type"])]
+    assert "</script><b>\\x1b[31m\\x01\\u202e]]>" in (case[0].text or "")
+
+
+# ---- GitHub
+
+
+def test_annotations(report: Report) -> None:
+    assert list(workflow_commands(report)) == [
+        "::error title=crash%3A SIGSEGV in shop when openat fails with ENOMEM::"
+        "shop was killed by SIGSEGV%0A2 runs, reproduced%0A  openStore (/usr/bin/shop)%0A"
+        "  main (/usr/bin/shop)%0A"
+        "repeat with: inject run -e 'site=0/openat#3:error=ENOMEM' -- shop 'order 1'",
+        "::warning title=silent%3A half an order is written%2C status 0::stdout differs%0A"
+        "1 run, flaky%0A  libstore.so.3+0xa99c7%0A  store::commit(int) (/usr/lib/libstore.so.3)%0A"
+        "  main (/usr/bin/shop)%0A"
+        "repeat with: inject run -e 'site=0/write#1:short=1' -- shop 'order 1'",
+        "::notice title=inject%3A 2 findings::"
+        "shop 'order 1'%0A3 points, 5 kinds, 7 runs, 1.8 s of runs",
+    ]
+
+
+def decoded(command: str) -> tuple[str, str, str]:
+    """Take a workflow command apart as the runner does: level, title, message."""
+    found = re.fullmatch(r"::(\w+) title=([^,:]*)::(.*)", command)
+    assert found
+    title = found[2].replace("%2C", ",").replace("%3A", ":")
+    plain = [
+        text.replace("%0A", "\n").replace("%0D", "\r").replace("%25", "%")
+        for text in (title, found[3])
+    ]
+    return found[1], plain[0], plain[1]
+
+
+def test_annotations_are_one_line_whatever_the_target_wrote(hostile: Report) -> None:
+    level, title, message = decoded(next(workflow_commands(hostile)))
+    assert (level, title) == ("error", f"crash: {plain(HOSTILE)}")
+    assert message.startswith(f"{plain(HOSTILE)}\n2 runs, reproduced\n")
+    for line in workflow_commands(hostile):
+        assert "\n" not in line and "\r" not in line
+
+
+def test_an_unfinished_sweep_is_a_warning(tmp_path: Path) -> None:
+    path = database(tmp_path / "s.db", [replace(RUNS[0], verdict=None)], [])
+    levels = [decoded(line)[:2] for line in workflow_commands(load([path]))]
+    assert levels == [
+        ("warning", "inject: the sweep is unfinished"),
+        ("notice", "inject: no findings"),
+    ]
+
+
+def test_summary(report: Report) -> None:
+    shown = html.unescape(summary(report))
+    assert "### inject sweep <code>shop 'order 1'</code>\n" in shown
+    assert "| crash | 2 | a process was killed by its own fault |\n" in shown
+    assert "<summary>crash: SIGSEGV in shop when openat fails with ENOMEM (2 runs, " in shown
+    assert "\ninject run -e 'site=0/openat#3:error=ENOMEM' -- shop 'order 1'\n</pre>" in shown
+
+
+def test_summary_takes_whatever_the_target_wrote(hostile: Report) -> None:
+    text = summary(hostile)
+    tags = set(re.findall(r"<[^>]*>", text))
+    assert tags == {
+        *("<code>", "</code>", "<details>", "</details>"),
+        *("<summary>", "</summary>", "<pre>", "</pre>"),
+    }
+    assert "`" not in text and "script" in text
+
+
+def test_summary_is_no_longer_than_github_takes(tmp_path: Path) -> None:
+    long = [
+        replace(FINDINGS[0], fingerprint=f"f{number}", title="$" * 10_000) for number in range(500)
+    ]
+    text = summary(load([database(tmp_path / "s.db", findings=long)]))
+    assert len(text.encode()) < 1024 * 1024
+    assert re.search(r"\n\d+ more findings: inject report shows them\.\n$", text)

@@ -75,12 +75,12 @@ def _print(found: Report) -> None:
 
 
 def _github(found: Report) -> None:
-    from injector.faces.report.github import annotations, summary
+    from injector.faces.report.github import summary, workflow_commands
 
     target = os.environ.get("GITHUB_STEP_SUMMARY")
     if target:
         _write(Path(target), summary(found), "a")
-    for line in annotations(found):
+    for line in workflow_commands(found):
         click.echo(line)
 
 

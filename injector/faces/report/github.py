@@ -26,7 +26,7 @@ _MOST = 1000 * 1024
 """Bytes of a step's summary; GitHub refuses one of more than 1 MiB."""
 
 
-def annotations(report: Report) -> Iterator[str]:
+def workflow_commands(report: Report) -> Iterator[str]:
     """Yield the workflow commands, the worst finding first: GitHub shows ten of a level."""
     for finding in report.findings:
         level = "warning" if finding.flaky or finding.verdict in _WARNINGS else "error"

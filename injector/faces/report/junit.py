@@ -35,7 +35,7 @@ def junit(report: Report) -> str:
             "package": "inject",
             "id": "0",
             "hostname": "localhost",
-            "timestamp": _timestamp(report.made),
+            "timestamp": _timestamp(report.campaign.made),
             "tests": str(len(cases)),
             "failures": str(sum(verdict in FAILURES for verdict in verdicts)),
             "errors": str(verdicts.count("error")),
@@ -44,7 +44,10 @@ def junit(report: Report) -> str:
         },
     )
     properties = ElementTree.SubElement(suite, "properties")
-    for name, value in (("command", command_line(report)), ("inject", plain(report.version))):
+    for name, value in (
+        ("command", command_line(report)),
+        ("inject", plain(report.campaign.version)),
+    ):
         ElementTree.SubElement(properties, "property", {"name": name, "value": value})
     for classname, name, run, time in cases:
         case = ElementTree.SubElement(

@@ -62,7 +62,7 @@ def count(number: int, what: str) -> str:
 
 def command_line(report: Report) -> str:
     """Return the campaign's command as a shell takes it."""
-    return pasteable(shlex.join(report.command))
+    return pasteable(shlex.join(report.campaign.command))
 
 
 def seconds(number: float) -> str:
@@ -87,7 +87,9 @@ def facts(report: Report) -> str:
 
 def made(report: Report) -> str:
     """Return when it was made and by what, to the minute."""
-    return plain(f"{report.made[:16].replace('T', ' ')} UTC, inject {report.version}")
+    return plain(
+        f"{report.campaign.made[:16].replace('T', ' ')} UTC, inject {report.campaign.version}"
+    )
 
 
 def unfinished(report: Report) -> str:

@@ -1,0 +1,80 @@
+"""`inject report` as a user runs it: what it prints, writes and returns."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.unit.sweeps import RUNS, database
+
+from .harness import INJECT, finish
+
+REPORT = (*INJECT, "report")
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """A sweep with findings."""
+    return database(tmp_path / "sweep.db")
+
+
+def test_the_status_tells_of_findings_only_when_asked(sweep: Path, tmp_path: Path) -> None:
+    status, out, err = finish([*REPORT, sweep])
+    assert (status, err) == (0, "")
+    assert out.startswith("shop 'order 1'\n") and "\x1b" not in out
+    assert finish([*REPORT, sweep, "--fail"])[0] == 1
+    clean = database(tmp_path / "clean.db", RUNS[:2], [])
+    assert finish([*REPORT, clean, "--fail"])[0] == 0
+
+
+def test_json_is_alone_on_stdout(sweep: Path) -> None:
+    status, out, err = finish([*REPORT, "--json", sweep, "--fail"])
+    assert (status, err) == (1, "")
+    assert json.loads(out)["report"] == 1
+
+
+def test_junit_beside_the_table(sweep: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.xml"
+    status, out, _ = finish([*REPORT, sweep, "--junit", target])
+    assert status == 0 and "2 findings" in out
+    assert ElementTree.parse(target).getroot()[0].get("failures") == "3"
+
+
+def test_github_fills_the_summary_behind_what_is_there(sweep: Path, tmp_path: Path) -> None:
+    target = tmp_path / "summary.md"
+    target.write_text("before\n")
+    env = {"GITHUB_STEP_SUMMARY": str(target)}
+    status, out, err = finish([*REPORT, "--github", sweep], env=env)
+    assert (status, err) == (0, "")
+    assert [line.split(" ")[0] for line in out.splitlines()] == ["::error", "::warning", "::notice"]
+    assert target.read_text().startswith("before\n### inject sweep")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["none.db"], "inject: cannot read none.db: No such file or directory\n"),
+        (["text"], "inject: text is no database of inject sweep\n"),
+        (["sweep.db", "--junit", "no/such/x.xml"], "inject: cannot write no/such/x.xml: No such "),
+        (["sweep.db", "--json", "--github"], "inject: --json and --github both print to stdout\n"),
+    ],
+)
+def test_what_is_wrong_is_said(sweep: Path, words: list[str], said: str) -> None:
+    (sweep.parent / "text").write_text("hello\n")
+    status, out, err = finish([*REPORT, *words], cwd=sweep.parent)
+    assert (status, out) == (125, "")
+    assert err.startswith(said)
+
+
+def test_a_database_where_nothing_can_be_written(sweep: Path) -> None:
+    sweep.chmod(0o444)
+    sweep.parent.chmod(0o555)
+    try:
+        words = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []
+        assert finish([*words, *REPORT, sweep])[0] == 0
+    finally:
+        sweep.parent.chmod(0o755)
