@@ -34,7 +34,7 @@ VERDICTS = (*FAILURES, "error", "handled", "unaffected", UNREACHED, PLANNED)
 """Every outcome of a run, the worst first: the store's verdicts, and what no verdict is of."""
 
 MEANINGS = {
-    "crash": "a process was killed by its own fault",
+    "crash": "a process died of a fatal signal",
     "hang": "it did not end in its time",
     "check": "the check failed afterwards",
     "silent": "status 0, and another output",
@@ -200,8 +200,9 @@ class Report:
         return tuple(sorted(rows, key=lambda row: row.syscall))
 
     def faults(self) -> tuple[str, ...]:
-        """Return the matrix's columns: errors by name, then what else there is."""
-        return tuple(sorted({run.fault for run in self.runs}, key=_fault_order))
+        """Return the matrix's columns: the faults that most kinds of calls can have first."""
+        kinds = Counter(fault for row in self.rows() for fault in row.cells)
+        return tuple(sorted(kinds, key=lambda fault: (-kinds[fault], fault)))
 
 
 def worst(runs: Sequence[Run]) -> str:
@@ -212,10 +213,6 @@ def worst(runs: Sequence[Run]) -> str:
 def fault_name(fault: str) -> str:
     """Return a fault as a column is headed: `EIO`, `short 1`."""
     return fault.removeprefix("error=").replace("=", " ")
-
-
-def _fault_order(fault: str) -> tuple[bool, str]:
-    return (not fault.startswith("error="), fault)
 
 
 # ---- call stacks

@@ -27,7 +27,7 @@ def test_counts_and_order(tmp_path: Path) -> None:
         ("unreached", 1),
     ]
     assert report.seconds == pytest.approx(7 * 0.25)
-    assert report.faults() == ("error=EINTR", "error=EIO", "error=ENOMEM", "short=1")
+    assert report.faults() == ("error=EIO", "error=EINTR", "error=ENOMEM", "short=1")
     assert [finding.verdict for finding in report.findings] == ["crash", "silent"]
     first = report.findings[0]
     assert first.run is not None and first.run.output("stderr").endswith("Segmentation fault\n")

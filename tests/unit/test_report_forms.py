@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import json
 import re
@@ -9,6 +11,7 @@ import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -17,6 +20,7 @@ from injector.campaigns.report import Report, load
 from injector.faces.report.document import document
 from injector.faces.report.github import summary, workflow_commands
 from injector.faces.report.junit import junit
+from injector.faces.report.page import page
 from injector.faces.report.table import lines
 from injector.faces.report.words import pasteable, plain, seconds
 
@@ -30,16 +34,16 @@ shop 'order 1'
 2026-01-02 03:04 UTC, inject 0.1.0
 3 points, 5 kinds, 7 runs, 1.8 s of runs
 
-  C  crash       2  a process was killed by its own fault
+  C  crash       2  a process died of a fatal signal
   S  silent      1  status 0, and another output
   +  handled     2  the program noticed and said so
   .  unaffected  1  it did what it does without the fault
   -  unreached   1  the call was not made in this run
 
-          EINTR  EIO  ENOMEM  short 1
-  close          -
-  openat         +    C
-  write   .                   S
+          EIO  EINTR  ENOMEM  short 1
+  close   -
+  openat  +           C
+  write        .              S
 
 2 findings
 
@@ -84,12 +88,12 @@ def test_table(report: Report) -> None:
 
 def test_a_wide_matrix_is_cut_into_parts(report: Report) -> None:
     shown = [line.plain for line in lines(report, 24)]
-    at = shown.index("          EINTR  EIO")
+    at = shown.index("          EIO  EINTR")
     assert shown[at : at + 9] == [
-        "          EINTR  EIO",
-        "  close          -",
-        "  openat         +",
-        "  write   .",
+        "          EIO  EINTR",
+        "  close   -",
+        "  openat  +",
+        "  write        .",
         "",
         "          ENOMEM",
         "  openat  C",
@@ -323,7 +327,7 @@ def test_an_unfinished_sweep_is_a_warning(tmp_path: Path) -> None:
 def test_summary(report: Report) -> None:
     shown = html.unescape(summary(report))
     assert "### inject sweep <code>shop 'order 1'</code>\n" in shown
-    assert "| crash | 2 | a process was killed by its own fault |\n" in shown
+    assert "| crash | 2 | a process died of a fatal signal |\n" in shown
     assert "<summary>crash: SIGSEGV in shop when openat fails with ENOMEM (2 runs, " in shown
     assert "\ninject run -e 'site=0/openat#3:error=ENOMEM' -- shop 'order 1'\n</pre>" in shown
 
@@ -345,3 +349,49 @@ def test_summary_is_no_longer_than_github_takes(tmp_path: Path) -> None:
     text = summary(load([database(tmp_path / "s.db", findings=long)]))
     assert len(text.encode()) < 1024 * 1024
     assert re.search(r"\n\d+ more findings: inject report shows them\.\n$", text)
+
+
+# ---- the page
+
+
+def inside(text: str) -> Any:
+    """Return the data of a page."""
+    (block,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', text)
+    return json.loads(block)
+
+
+def test_page_has_everything_inside(report: Report) -> None:
+    text = page(report)
+    assert not re.search(r"https?://|//[a-z]|@import|url\(", re.sub("(?m)^ *//.*", "", text))
+    data = inside(text)
+    assert [row["syscall"] for row in data["rows"]] == ["close", "openat", "write"]
+    assert data["runs"][2]["command"] == FINDINGS[1].command
+    assert data["outputs"] == ["opening\nSegmentation fault"]
+    assert [one["title"] for one in data["findings"]] == [one.title for one in report.findings]
+
+
+def test_page_allows_its_own_script_and_style_alone(report: Report) -> None:
+    text = page(report)
+    policy = html.unescape(text.split('http-equiv="Content-Security-Policy" content="')[1])
+    allowed = dict(one.split(" ", 1) for one in policy.split('"')[0].split("; "))
+    assert allowed["default-src"] == "'none'"
+    for name, content in (
+        ("style-src", text.split("<style>")[1].split("</style>")[0]),
+        ("script-src", text.split("<script>")[1].split("</script>")[0]),
+    ):
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert allowed[name] == f"'sha256-{digest}'"
+
+
+def test_page_keeps_hostile_texts_in_their_block(hostile: Report) -> None:
+    text = page(hostile)
+    assert text.count("</script>") == 2 and "<b>" not in text
+    assert inside(text)["runs"][0]["detail"] == plain(HOSTILE)
+    assert inside(text)["outputs"] == [plain(BYTES, "\n\t")]
+
+
+def test_page_keeps_the_ends_of_long_outputs_once(tmp_path: Path) -> None:
+    runs = [replace(run, result={"stdout": {"tail": "x" * 9000 + "end"}}) for run in RUNS]
+    outputs = inside(page(load([database(tmp_path / "s.db", runs)])))["outputs"]
+    # Those of the findings are whole.
+    assert sorted(map(len, outputs)) == [4096 + len("[4,907 characters before]\n"), 9003]

@@ -25,6 +25,7 @@ _FILE = click.Path(path_type=Path)
     epilog="\b\nExamples:\n"
     "  # made before by: inject sweep --db sweep.db -- CMD\n"
     "  inject report sweep.db\n"
+    "  inject report sweep.db --html report.html\n"
     "  inject report sweep.db --junit report.xml --fail\n"
     "  inject report sweep.db --json | jq -r '.findings[].command'"
 )
@@ -34,9 +35,15 @@ _FILE = click.Path(path_type=Path)
     "--github", is_flag=True, help="Print annotations for GitHub instead; fill the job's summary."
 )
 @click.option("--junit", type=_FILE, help="Write JUnit XML.")
+@click.option("--html", type=_FILE, help="Write one page for a browser; it loads nothing.")
 @click.option("--fail", is_flag=True, help="Exit with 1 if there are findings.")
 def report(
-    databases: tuple[Path, ...], as_json: bool, github: bool, junit: Path | None, fail: bool
+    databases: tuple[Path, ...],
+    as_json: bool,
+    github: bool,
+    junit: Path | None,
+    html: Path | None,
+    fail: bool,
 ) -> None:
     """Say what a sweep found: its runs, the outcome of each fault, the findings.
 
@@ -52,6 +59,10 @@ def report(
         from injector.faces.report.junit import junit as form
 
         _write(junit, form(found))
+    if html is not None:
+        from injector.faces.report.page import page
+
+        _write(html, page(found))
     if as_json:
         from injector.faces.report.document import document
 
