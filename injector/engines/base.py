@@ -139,6 +139,9 @@ class Engine(Protocol):
     def end(self) -> None:
         """Kill a launched target, let an attached one go; return when that is done."""
 
+    def close(self) -> None:
+        """Close every descriptor; the last thing that is asked."""
+
 
 def finishes_late(fault: Fault) -> bool:
     """Return whether only the end of the call shows what the fault did."""

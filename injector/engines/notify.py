@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import functools
 import heapq
 import os
 import select
@@ -85,6 +86,18 @@ RESTARTS = frozenset((
 _QUICK = 15_000  # ns; less than a call that blocks, a handler and the call again take
 
 
+@functools.cache
+def _table(arches: tuple[Arch, ...]) -> Mapping[int, Mapping[int, tuple[str, int, Arch, bool]]]:
+    """Return by AUDIT_ARCH and number: name, role, architecture, and whether it restarts."""
+    return {
+        arch.audit: {
+            number: (name, int(ROLES.get(name, Role.PLAIN)), arch, name in RESTARTS)
+            for number, name in arch.names.items()
+        }
+        for arch in arches
+    }
+
+
 class NotifyEngine:
     """One target tree under one listener: launched, or a process that got its filter later."""
 
@@ -116,13 +129,7 @@ class NotifyEngine:
         self._sequence = 0
         self._executed = self._launched is None
         self._left = False
-        self._table = {
-            arch.audit: {
-                number: (name, int(ROLES.get(name, Role.PLAIN)), arch, name in RESTARTS)
-                for number, name in arch.names.items()
-            }
-            for arch in arches
-        }
+        self._table = _table(tuple(arches))
         bell.add(target.listener, 0)
         bell.add(self._timer.fd)
         self._report = -1
@@ -361,6 +368,16 @@ class NotifyEngine:
         elif not self._left:
             self.detach()
 
+    def close(self) -> None:
+        """Close every descriptor; the last thing that is asked."""
+        self.kinship.close()
+        self._timer.close()
+        os.close(self._listener.fd)
+        if self._report >= 0:
+            os.close(self._report)
+        if self._launched is not None and not self._executed:
+            os.close(self._launched.pidfd)
+
     # -- what is not a plain call of a known task --------------------------------
 
     def _unusual(self, raw: tuple[int, ...], role: int, task: Task | None) -> Task | None:
@@ -566,6 +583,8 @@ class NotifyEngine:
 
     def _process_ended(self, fd: int) -> None:
         process = self._pidfds.pop(fd)
+        # It may have executed something and died before a call of it stopped.
+        process.name = procfs.comm(process.pid) or process.name
         self._bell.remove(fd)
         status = pidfd.status(process.pid, fd)
         if status is None:

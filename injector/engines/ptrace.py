@@ -883,6 +883,15 @@ class PtraceEngine:
                     os.kill(tid, signal.SIGKILL)
                 ptrace.request(CONT, tid)
 
+    def close(self) -> None:
+        """Close every descriptor; the last thing that is asked."""
+        self.records.close()
+        self._timer.close()
+        if self._launched is not None:
+            os.close(self._launched.report)
+            if not self._executed:
+                os.close(self._launched.pidfd)
+
     def _let_all_go(self) -> None:
         for stop in list(self._stops):
             if isinstance(stop, Ordered | Completed):

@@ -23,6 +23,7 @@ class Process:
         "image",
         "lineage",
         "memory",
+        "name",
         "pending",
         "pid",
         "pidfd",
@@ -35,6 +36,7 @@ class Process:
         self.lineage = lineage
         self.image = image
         self.memory = -1
+        self.name = procfs.comm(pid)
         self.tasks: dict[int, Task] = {}
         self.pending: list[Creation] = []
         self.execing: Task | None = None
@@ -71,6 +73,7 @@ class Process:
         """Look again at what an execve(2) changed: image and memory."""
         self.forget_memory()
         self.image = procfs.image(self.pid)
+        self.name = procfs.comm(self.pid) or self.name
 
     def forget_memory(self) -> None:
         """Close /proc/PID/mem: it shows the memory of the program before an execve."""
@@ -161,6 +164,14 @@ class Records:
         process = self.processes.get(first)
         for one in [process] if process else list(self.processes.values()):
             pidfd.send(one.pidfd, number)
+
+    def close(self) -> None:
+        """Close the descriptors of every process that is still recorded."""
+        for process in self.processes.values():
+            process.forget_memory()
+            os.close(process.pidfd)
+        self.processes.clear()
+        self.tasks.clear()
 
     def task_gone(self, task: Task) -> None:
         """Forget a thread."""

@@ -5,6 +5,7 @@ Used by the keeper when the injector died, and by the injector when the keeper d
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -13,10 +14,11 @@ import time
 from collections.abc import Iterable, Iterator
 from fcntl import ioctl
 
+from injector.linux import libc, procfs
 from injector.linux import pidfd as pidfds
-from injector.linux import procfs
 from injector.linux.seccomp import NOTIF_RECV
 
+_ROUNDS = 100
 _SETTLE = 0.1  # seconds for a fork that is under way when its process is stopped
 
 
@@ -39,6 +41,42 @@ def end_target(processes: Iterable[int], listener: int) -> None:
         pidfds.send(fd, signal.SIGKILL)
     if listener >= 0:
         _refuse(listener)
+
+
+class Orphans:
+    """What a target leaves behind becomes ours, so that none of it is lost to us.
+
+    A daemon leaves its session and its parent, and may make no call that stops.
+    """
+
+    def __init__(self) -> None:
+        """Adopt from now on; children that we have already are not the target's."""
+        self._others = set(procfs.descendants(os.getpid()))
+        libc.adopt_orphans(True)
+
+    def spare(self, pid: int) -> None:
+        """Never end this child: it is a helper of ours."""
+        self._others.add(pid)
+
+    def alive(self) -> list[int]:
+        """Return the processes below us that are the target's and not yet dead."""
+        below = set(procfs.descendants(os.getpid())) - self._others
+        return [pid for pid in below if procfs.state(pid) not in ("Z", "X", "")]
+
+    def end(self) -> None:
+        """Kill them all, also those that are being made meanwhile."""
+        for _ in range(_ROUNDS):
+            found = self.alive()
+            if not found:
+                return
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            os.sched_yield()
+
+    def close(self) -> None:
+        """Adopt no more."""
+        libc.adopt_orphans(False)
 
 
 def _open(pid: int) -> int | None:

@@ -22,11 +22,34 @@ from typing import NoReturn
 
 from injector.linux import libc, procfs, seccomp
 from injector.linux.signals import Inherited
-from injector.words.errors import InjectError
+from injector.words.errors import InjectError, NotifyRefused
 
 _REPORT = struct.Struct("=Bi")  # what, number
 _LISTENER, _SECCOMP_FAILED, _EXEC_FAILED, _NO_NEW_PRIVS = range(4)
 _GRACE = 10.0  # seconds a child has to install its filter
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """A target's surroundings where they are not ours: it runs in a session of its own.
+
+    `stdio` are its descriptors 0 to 2, as ours are numbered; `environment` None is ours.
+    """
+
+    stdio: tuple[int, int, int]
+    cwd: str
+    environment: tuple[bytes, ...] | None = None
+
+    def enter(self) -> None:
+        """Make them this process's, which is about to execute the target."""
+        os.setsid()
+        os.chdir(self.cwd)
+        for place, fd in enumerate(self.stdio):
+            os.dup2(fd, place)
+        for name in os.listdir("/proc/self/fd"):
+            if int(name) > 2:
+                with contextlib.suppress(OSError):  # the one that this list was read by
+                    os.set_inheritable(int(name), False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +81,23 @@ def hold_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
 
-def find(command: str) -> str:
-    """Return the path execve(2) is to be given, found as execvp(3) finds it.
+def find(command: str, folder: str = "") -> str:
+    """Return the path execve(2) is to be given, found as execvp(3) finds it from a folder.
 
     Raises:
         InjectError: status 127 if there is none, 126 if it cannot be executed.
     """
     if "/" in command:
-        _require_program(command)
+        _require_program(os.path.join(folder, command))
         return command
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     refused = None
-    for folder in folders if command else ():
-        path = os.path.join(folder or ".", command)
+    for place in folders if command else ():
+        path = os.path.join(place or ".", command)
         try:
-            _require_program(path)
+            _require_program(os.path.join(folder, path))
         except InjectError as error:
-            if error.status == 126 and not os.path.isdir(path):
+            if error.status == 126 and not os.path.isdir(os.path.join(folder, path)):
                 refused = refused or error
             continue
         return path
@@ -108,6 +131,7 @@ def _child(
     go: int,
     inherited: Inherited,
     flags: int,
+    apart: Apart | None,
 ) -> NoReturn:
     try:
         # Whoever starts us may die before the keeper knows of us.
@@ -117,6 +141,10 @@ def _child(
         environment = procfs.environment()
         words = [os.fsencode(word) for word in argv]
         inherited.restore()
+        if apart is not None:
+            apart.enter()
+            if apart.environment is not None:
+                environment = list(apart.environment)
         lowest = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
         os.close(lowest)
         os.write(report, _REPORT.pack(_LISTENER, lowest))
@@ -149,12 +177,12 @@ def _child(
 
 def _refused(number: int) -> InjectError:
     if number == errno.EBUSY:
-        return InjectError(
+        return NotifyRefused(
             "another supervisor already listens to this process tree (seccomp: EBUSY)",
             help="this happens inside another `inject run` and some container managers; "
-            "say --engine ptrace, or start the command outside of it",
+            "leave --engine out, or start the command outside of it",
         )
-    return InjectError(
+    return NotifyRefused(
         f"the kernel refused the filter: {os.strerror(number)}",
         help="`inject doctor` says what this machine allows",
     )
@@ -165,6 +193,7 @@ def launch(
     program: bytes,
     inherited: Inherited | None = None,
     guard: Callable[[int], None] | None = None,
+    apart: Apart | None = None,
 ) -> Launched:
     """Fork, filter and execute; return when the listener is ours.
 
@@ -173,13 +202,14 @@ def launch(
         program: BPF from `seccomp.build`, which must stop execve.
         inherited: the signal mask and dispositions the target gets.
         guard: told the child's pidfd before the child has a filter.
+        apart: its surroundings, where they are not ours.
 
     Raises:
         InjectError: the command cannot be found or executed, or the kernel
             refuses the filter or the listener.
     """
     flags = seccomp.NEW_LISTENER | seccomp.WAIT_KILLABLE_RECV
-    with _forked(argv, program, inherited, flags) as child:
+    with _forked(argv, program, inherited, flags, apart) as child:
         if guard is not None:
             guard(child.pidfd)
         child.go()
@@ -196,6 +226,7 @@ def launch_traced(
     options: int,
     inherited: Inherited | None = None,
     guard: Callable[[int], None] | None = None,
+    apart: Apart | None = None,
 ) -> Launched:
     """Fork, trace, filter and execute; return when the child is on its way to execve.
 
@@ -206,7 +237,7 @@ def launch_traced(
     Raises:
         InjectError: the command cannot be found, or the child not be traced.
     """
-    with _forked(argv, program, inherited, 0) as child:
+    with _forked(argv, program, inherited, 0, apart) as child:
         if guard is not None:
             guard(child.pidfd)
         from injector.linux import ptrace  # its binding costs the other engine's start too much
@@ -253,14 +284,20 @@ class _Forked:
         os.close(self.report)
 
 
-def _forked(argv: list[str], program: bytes, inherited: Inherited | None, flags: int) -> _Forked:
-    path = find(argv[0])
+def _forked(
+    argv: list[str],
+    program: bytes,
+    inherited: Inherited | None,
+    flags: int,
+    apart: Apart | None,
+) -> _Forked:
+    path = find(argv[0], apart.cwd if apart is not None else "")
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     go, start = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
         os.close(start)
-        _child(path, argv, program, write_end, go, inherited or Inherited(), flags)
+        _child(path, argv, program, write_end, go, inherited or Inherited(), flags, apart)
     os.close(write_end)
     os.close(go)
     return _Forked(path, pid, read_end, start)

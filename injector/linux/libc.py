@@ -20,6 +20,7 @@ TGKILL = _numbers["tgkill"]
 RT_SIGACTION = _numbers["rt_sigaction"]
 
 PR_SET_DUMPABLE = 4
+PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 CLOCK_MONOTONIC = 1
 TFD_CLOEXEC = os.O_CLOEXEC
@@ -84,6 +85,12 @@ def reset_signal(number: int) -> None:
     syscall(RT_SIGACTION, number, ctypes.addressof(action), 0, 8)
 
 
+def adopt_orphans(adopt: bool) -> None:
+    """Become the parent of descendants that lose theirs, or not (PR_SET_CHILD_SUBREAPER)."""
+    words = [ctypes.c_ulong(int(adopt)), *[ctypes.c_ulong(0)] * 3]
+    _checked(_libc.prctl(PR_SET_CHILD_SUBREAPER, *words))
+
+
 def undumpable() -> None:
     """Forbid a core file of this process, also one that is piped to a program (core(5))."""
     _checked(_libc.prctl(PR_SET_DUMPABLE, *[ctypes.c_ulong(0)] * 4))
@@ -109,6 +116,10 @@ class Timer:
         rest = 0 if deadline is None else max(1, deadline - time.monotonic_ns())
         spec = struct.pack("=4q", 0, 0, *divmod(rest, 1_000_000_000))
         _checked(_libc.timerfd_settime(self.fd, 0, spec, None))
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self.fd)
 
     def clear(self) -> None:
         """Make the descriptor unreadable again after the timer fired."""

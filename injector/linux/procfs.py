@@ -201,6 +201,19 @@ def filtered(tid: int) -> bool:
     return mode != b"" and mode.split(maxsplit=1)[0] != b"0"
 
 
+def signals(tid: int) -> tuple[int, int]:
+    """Return the signals that the task's process catches and ignores, as masks; 0 if it is gone."""
+    text = _read(f"/proc/{tid}/status") or b""
+    ignored, caught = (text.partition(b"\nSig" + what)[2] for what in (b"Ign:", b"Cgt:"))
+    return int(caught[:17] or b"0", 16), int(ignored[:17] or b"0", 16)
+
+
+def nonblocking(tid: int, fd: int) -> bool:
+    """Return whether a descriptor's calls do not wait (O_NONBLOCK in /proc/TID/fdinfo)."""
+    flags = (_read(f"/proc/{tid}/fdinfo/{fd}") or b"").partition(b"flags:")[2].split()
+    return bool(flags and int(flags[0], 8) & os.O_NONBLOCK)
+
+
 def exit_code(pid: int) -> int | None:
     """Return a zombie's wait status (field 52 of /proc/PID/stat), None if not to be had."""
     text = _read(f"/proc/{pid}/stat")

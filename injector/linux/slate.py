@@ -22,11 +22,17 @@ class Slate:
         self.last = words[:1]
         self._held = words[_PAGE // 8 :]
         self._places: dict[int, int] = {}
-        self._unused = list(range(len(self._held) - 1, -1, -1))
+        self._unused: list[int] = []
+        self._next = 0  # no place from here on was ever used
 
     def hold(self, cookie: int) -> None:
         """Note a call that is answered later: others are received meanwhile."""
-        if cookie not in self._places and self._unused:
+        if cookie in self._places:
+            return
+        if not self._unused and self._next < len(self._held):
+            self._unused.append(self._next)
+            self._next += 1
+        if self._unused:
             place = self._unused.pop()
             self._places[cookie] = place
             self._held[place] = cookie

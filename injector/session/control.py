@@ -46,8 +46,12 @@ class ControlSocket:
     """The sockets; `obey` carries a command out and returns what to answer,
     `recent` the last injections for one who begins to watch."""
 
-    def __init__(self, bell: Doorbell, obey: Obey, recent: Recent) -> None:
-        """Open the socket, if this machine lets us; without it nobody can steer the session."""
+    def __init__(self, bell: Doorbell, obey: Obey, recent: Recent, *, closed: bool = False) -> None:
+        """Open the socket, if this machine lets us; without it nobody can steer the session.
+
+        Args:
+            closed: nobody may.
+        """
         self._bell = bell
         self._obey = obey
         self._recent = recent
@@ -56,6 +60,8 @@ class ControlSocket:
         self._second = self._told = 0  # injections that watchers were told of, in which second
         self._skipped = 0
         self._listener: socket.socket | None = None
+        if closed:
+            return
         try:
             self._listener, self._path = rendezvous.listen()
         except OSError:

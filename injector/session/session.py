@@ -30,20 +30,23 @@ from injector.engines.call import StoppedCall
 from injector.engines.words import arguments
 from injector.linux import libc, procfs
 from injector.linux.doorbell import Doorbell
+from injector.linux.ending import Orphans
 from injector.linux.keeper import Keeper
 from injector.linux.signals import Signals
 from injector.rules.decide import Order, RulesDecider
+from injector.rules.scenario.text import fault_text
 from injector.rules.scenario.values import duration_text, short_text
 from injector.session.control import ControlSocket
 from injector.session.steer import Steering, counts
 from injector.session.tally import Tally
 from injector.words.errors import InjectError
 from injector.words.events import Control, Event, Footer, Header, Injection, TaskEnd, TaskStart
-from injector.words.model import Corrupt, Fail, Return, Short, Substitute
+from injector.words.model import Corrupt, Delay, Fail, Return, Short, Substitute
 from injector.words.syscalls import errno_message, errno_name, signal_name
 
 MAX_ERRNO = 4095  # linux/err.h
 GRACE = 2_000_000_000  # ns between the SIGTERM and the SIGKILL of a timeout
+LINGER = 1_000_000_000  # ns that the rest of a target apart has when its first process is gone
 LEAVE_AT = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 _KILL_AGAIN = 100_000_000  # ns between two rounds of SIGKILL
 
@@ -66,6 +69,11 @@ class Ended:
     def signal(self) -> int | None:
         """The signal that ended it, None if it exited."""
         return None if self.status is None else self.status & 0x7F or None
+
+    @property
+    def signal_name(self) -> str | None:
+        """The name of the signal that ended it, None if it exited."""
+        return signal_name(self.signal) if self.signal else None
 
 
 def fault_words(order: Order) -> str:
@@ -99,6 +107,23 @@ def fault_words(order: Order) -> str:
         parts.append(f"delay_exit {duration_text(order.delay_exit)}")
     parts += fault.poke.replace("=", " ", 1).split(":") if fault.poke else []
     return ", ".join(parts)
+
+
+def exact_words(order: Order) -> str:
+    """Return the fault with every choice made, in the words of a one-line rule."""
+    fault = order.rule.fault
+    outcome = fault.outcome
+    if order.errno:
+        outcome = Fail(((order.errno, 1.0),))
+    elif isinstance(outcome, Corrupt) and outcome.how != "zero":
+        outcome = Corrupt(outcome.how, order.chance)
+    made = replace(
+        fault,
+        outcome=outcome,
+        delay=Delay("fixed", order.delay) if fault.delay else None,
+        delay_exit=Delay("fixed", order.delay_exit) if fault.delay_exit else None,
+    )
+    return fault_text(replace(order.rule, fault=made))
 
 
 def result_words(order: Order) -> str:
@@ -136,6 +161,7 @@ class Session:
         *,
         leaves: bool = False,
         stacks: bool = False,
+        orphans: Orphans | None = None,
     ) -> None:
         """Follow a target.
 
@@ -143,6 +169,8 @@ class Session:
             timeout: nanoseconds until its end, None for none.
             stacks: tell the call stack with each injection.
             leaves: its end is that the target is let go; a signal to us asks for that too.
+            orphans: nobody else steers it or sees it; it is killed at once when its time is up,
+                and so is what it leaves behind.
         """
         self.engine = engine
         self.decider = decider
@@ -154,13 +182,17 @@ class Session:
         self._stacks = stacks
         self._detached = False
         self._timed_out = False
-        self._terminated = False
+        self._first_ended = False
+        self._terminated = orphans is not None
         self._killed = False
         self._timer = libc.Timer()
         self._seed = decider.seed
         self._steering = Steering(engine, decider)
         self._tally = Tally(engine)
-        self._control = ControlSocket(bell, self._obey, self._tally.recent)
+        self._orphans = orphans
+        self._control = ControlSocket(
+            bell, self._obey, self._tally.recent, closed=orphans is not None
+        )
         self._done: list[Control] = []  # what commands did, to be told
         bell.add(signals.fd)
         bell.add(self._timer.fd)
@@ -210,9 +242,9 @@ class Session:
                     yield injection
                     self.engine.complete(call, order)
                 case TaskStarted(task):
-                    name = procfs.comm(task.process.pid)
-                    yield TaskStart(self._now(), task.lineage, task.process.pid, task.tid, name)
-                case TaskEnded(task, status, _):
+                    process = task.process
+                    yield TaskStart(self._now(), task.lineage, process.pid, task.tid, process.name)
+                case TaskEnded(task, status, last):
                     ended = Ended(status, False, 0)
                     number = ended.signal
                     yield TaskEnd(
@@ -222,9 +254,13 @@ class Session:
                         task.tid,
                         ended.exit,
                         signal_name(number) if number else None,
+                        task.process.name,
                     )
                     self.decider.forget(task)
                     self._tally.ended(task)
+                    if self._orphans is not None and last and task.process.pid == self.engine.first:
+                        self._first_ended = True
+                        self._timer.set(time.monotonic_ns() + LINGER)
                 case Paused():
                     self._pause()
                 case Remark("io_uring", task):
@@ -253,6 +289,7 @@ class Session:
             fault_words(order),
             result_words(order),
             order.occurrence,
+            exact_words(order),
             tuple(str(frame) for frame in call.frames()) if self._stacks else None,
         )
 
@@ -279,7 +316,7 @@ class Session:
                 if self._leaves:
                     yield self._detach("its time is up")
                 else:
-                    yield from self._stop("timeout")
+                    yield from self._stop("left behind" if self._first_ended else "timeout")
             elif self._control.owns(fd):
                 self._control.serve(fd)
                 yield from self._done
@@ -319,13 +356,19 @@ class Session:
             **self._tally.snapshot(self._steering.rules()),
         }
 
+    @property
+    def calls(self) -> dict[str, int]:
+        """How many calls have stopped, by name."""
+        return self._tally.calls()
+
     def introduce(self, header: Header) -> None:
         """Let those who watch know how the session was started."""
         self._tally.introduce(header)
 
     def close(self) -> None:
-        """Take the control socket away."""
+        """Take the control socket and the timer away."""
         self._control.close()
+        self._timer.close()
 
     def _pause(self) -> None:
         if self._keeper is not None:
@@ -346,6 +389,9 @@ class Session:
             self.engine.send_all(signal.SIGCONT)  # a stopped process would not see it
             yield Control(self._now(), why, "SIGTERM to every process")
             return
+        if self._orphans is not None:
+            self._timed_out = self._timed_out or not self._first_ended
+            self._orphans.end()
         # Until the end: one that was just being made is not found at the first time.
         self._timer.set(time.monotonic_ns() + _KILL_AGAIN)
         self.engine.send_all(signal.SIGKILL)

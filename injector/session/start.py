@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, TypeAlias
@@ -13,8 +12,9 @@ from injector.engines.base import Engine
 from injector.engines.notify import ROLES, NotifyEngine
 from injector.linux import seccomp
 from injector.linux.doorbell import Doorbell
+from injector.linux.ending import Orphans
 from injector.linux.keeper import Keeper, raise_descriptor_limit
-from injector.linux.launch import launch, launch_traced
+from injector.linux.launch import Apart, launch, launch_traced
 from injector.linux.signals import Signals
 from injector.rules.decide import RulesDecider
 from injector.rules.subscribe import subscriptions, unconditional
@@ -59,6 +59,7 @@ def launched(
     timeout: int | None = None,
     kill_on_exit: bool = False,
     stacks: bool = False,
+    apart: Apart | None = None,
 ) -> Iterator[Session]:
     """Start a command under an engine; its session is over, or it is killed, at the end.
 
@@ -66,26 +67,31 @@ def launched(
         watched: calls to stop besides those of the rules.
         timeout: nanoseconds, None for no end.
         kill_on_exit: our death ends the target; under ptrace it always does.
+        apart: its surroundings, where they are not ours. Then all below us that was not there
+            before is its, and is killed at once when its time is up, or a while after its end.
 
     Raises:
         InjectError: the command cannot be found, or what a run needs is refused.
     """
     signals = Signals(children=engine == "notify")
+    orphans = Orphans() if apart is not None else None
     running: Engine | None = None
     session: Session | None = None
     bell = None
     try:
-        keeper = Keeper(remain=engine == "notify" and not kill_on_exit)
+        keeper = Keeper(remain=engine == "notify" and not kill_on_exit and apart is None)
     except OSError as error:
         signals.close()
         raise _no_room(error) from error
     try:
+        if orphans is not None:
+            orphans.spare(keeper.pid)
         arches = arches_here()
         match engine:
             case "notify":
                 wanted = subscriptions(scenario.rules, {*ROLES, *watched}, arches)
                 program = seccomp.build(wanted)
-                target = launch(command, program, signals.inherited, keeper.watch_process)
+                target = launch(command, program, signals.inherited, keeper.watch_process, apart)
                 bell = Doorbell()
                 running = NotifyEngine(target, arches, bell, keeper, unconditional(wanted))
             case "ptrace":
@@ -96,7 +102,7 @@ def launched(
                 stopped = with_creations(subscriptions(scenario.rules, always, arches))
                 program = seccomp.build(stopped, seccomp.TRACE)
                 target = launch_traced(
-                    command, program, LAUNCH, signals.inherited, keeper.watch_process
+                    command, program, LAUNCH, signals.inherited, keeper.watch_process, apart
                 )
                 bell = Doorbell()
                 running = PtraceEngine(
@@ -104,20 +110,24 @@ def launched(
                 )
         # The target keeps its own limit; we hold descriptors for each of its processes.
         raise_descriptor_limit()
-        session = Session(running, decider, bell, signals, keeper, timeout, stacks=stacks)
+        session = Session(
+            running, decider, bell, signals, keeper, timeout, stacks=stacks, orphans=orphans
+        )
         bell.start()
-        # What is alive now stays; the loop itself makes no cycles.
-        gc.freeze()
         yield session
         session.close()
     except BaseException as error:
         if session is not None:
             session.close()
+        if orphans is not None:
+            orphans.end()
         if running is not None:
             running.end()
         if bell is not None:
             bell.close()
         keeper.abandon()
+        if running is not None:
+            running.close()
         if _is_no_room(error):
             raise _no_room(error) from error
         raise
@@ -125,7 +135,10 @@ def launched(
         bell.close()
         if not session.left:
             keeper.dismiss()
+        running.close()
     finally:
+        if orphans is not None:
+            orphans.close()
         signals.close()
 
 
@@ -186,13 +199,13 @@ def attached(
             engine, decider, bell, signals, None, duration, leaves=True, stacks=stacks
         )
         bell.start()
-        gc.freeze()
         yield session
     finally:
         if session is not None:
             session.close()
         engine.end()
         bell.close()
+        engine.close()
         signals.close()
 
 
@@ -239,7 +252,6 @@ def grafted(
         engine = NotifyEngine(target, arches, bell, keeper, unconditional(wanted))
         session = Session(engine, decider, bell, signals, keeper, duration, leaves=True)
         bell.start()
-        gc.freeze()
         yield session
     finally:
         if session is not None:
@@ -252,6 +264,8 @@ def grafted(
             keeper.leave()
         if bell is not None:
             bell.close()
+        if engine is not None:
+            engine.close()
         signals.close()
 
 

@@ -56,19 +56,23 @@ class Tally:
         """Return the last injections."""
         return list(self._recent)
 
+    def calls(self) -> dict[str, int]:
+        """Return how many calls have stopped, by name."""
+        calls = self._gone.copy()
+        for task in self._engine.tasks.values():
+            calls.update(task.calls)
+        return dict(calls)
+
     def snapshot(self, rules: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the counts; `rules` gets the time of each one's last injection."""
         tasks = list(self._engine.tasks.values())
-        calls = self._gone.copy()
-        for task in tasks:
-            calls.update(task.calls)
         named = self._engine.named
         shown = sorted(tasks, key=lambda task: -task.faults)[:_TASKS]
         self._read_names(shown)
         return {
             **self._header,
             "faults": self.faults,
-            "calls": dict(calls),
+            "calls": self.calls(),
             "named": None if named is None else sorted(named),
             "tasks_total": len(tasks),
             "tasks": [self._task(task) for task in shown],

@@ -61,3 +61,7 @@ class ScenarioError(InjectError):
 
 class NotAvailable(InjectError):
     """A word of the scenario asks for something this engine or this kernel cannot do."""
+
+
+class NotifyRefused(InjectError):
+    """The kernel gives no listener for this process tree; another engine may do."""

@@ -14,7 +14,10 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """How the run was started: enough to repeat it. `pids` are those that were attached to."""
+    """How the run was started: enough to repeat it.
+
+    `pids` are those that were attached to, `watch` calls that stopped besides those of rules.
+    """
 
     command: tuple[str, ...]
     scenario: dict[str, Any]
@@ -25,6 +28,7 @@ class Header:
     time: str  # ISO 8601, UTC
     cwd: str
     pids: tuple[int, ...] = ()
+    watch: tuple[str, ...] = ()
     format: int = FORMAT
     event: str = field(default="header", init=False)
 
@@ -45,6 +49,7 @@ class TaskStart:
 class Injection:
     """A decision that is carried out. Written before the target gets the answer.
 
+    `exact` is the fault with every choice made, as a rule for this `site` has it.
     `stack` is the call stack, innermost first, None where nobody asked for it.
     """
 
@@ -60,6 +65,7 @@ class Injection:
     fault: str
     result: str
     occurrence: int
+    exact: str
     stack: tuple[str, ...] | None = None
     event: str = field(default="injection", init=False)
 
@@ -84,6 +90,7 @@ class TaskEnd:
     tid: int
     exit: int | None
     signal: str | None
+    process: str
     event: str = field(default="task_end", init=False)
 
 

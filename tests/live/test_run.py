@@ -177,3 +177,14 @@ def test_delays_do_not_hold_up_other_tasks() -> None:
     rules = ["-e", "%file:path=/etc/hostname:delay=1s", "-e", "getuid:error=EPERM:probability=0"]
     run = inject(rules, [sys.executable, "-c", code])
     assert run.out.splitlines() == ["fast", "slow"]
+
+
+def test_a_run_inside_a_run_takes_the_other_engine() -> None:
+    inner = ["run", "-e", "openat:path=/etc/hostname:error=EACCES", "--", "cat", "/etc/hostname"]
+    run = inject(["-e", "getppid:error=EIO:probability=0"], [*INJECT, *inner])
+    assert "engine ptrace instead" in run.err
+    assert "/etc/hostname: Permission denied" in run.err
+    assert run.status == 1
+    refused = [*INJECT, "run", "-q", "--engine", "notify", *inner[1:]]
+    run = inject(["-e", "getppid:error=EIO:probability=0"], refused)
+    assert (run.status, "already listens" in run.err) == (125, True)

@@ -13,11 +13,12 @@ import pytest
 from .conftest import Victim
 from .harness import INJECT, Run, inject
 
+ENGINES = ("notify", "ptrace")
+
 # Tries the calls it is told and remembers the name of each one's error, or "ok".
 TRY = """
 import ctypes, errno, os, socket, sys, threading
 
-ENGINES = ("notify", "ptrace")
 results = []
 def do(name, call):
     try:

@@ -197,7 +197,7 @@ def test_a_rule_named_as_its_call_is_named_once() -> None:
 
 def test_a_negative_value_is_told_as_such() -> None:
     (rule,) = parse_rules(["inject=chdir:retval=-1"])
-    assert rule.text == "chdir:retval=-1:name=chdir"
+    assert rule.text == "chdir:retval=0xffffffffffffffff:name=chdir"
     assert explain(Scenario((rule,))) == ["chdir: every chdir reports -1 without being made"]
 
 

@@ -86,7 +86,7 @@ def attach(
             say_what_stacks_lack(checked, stacks)
             say(attached_line(pids, names, [len(procfs.threads(pid)) for pid in pids], limit))
         command = procfs.cmdline(pids[0]).split(" ")
-        first = header(command, checked, seed, chosen, tuple(pids))
+        first = header(command, checked, seed, chosen, watched, tuple(pids))
         session.introduce(first)
         if journal is not None:
             writer = Journal(journal)

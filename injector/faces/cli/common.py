@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -78,7 +79,12 @@ def settle_seed(given: int | None, scenario: Scenario) -> tuple[int, str]:
 
 
 def header(
-    command: list[str], scenario: Scenario, seed: int, engine: str, pids: tuple[int, ...] = ()
+    command: list[str],
+    scenario: Scenario,
+    seed: int,
+    engine: str,
+    watched: Iterable[str],
+    pids: tuple[int, ...] = (),
 ) -> Header:
     """Return the journal's first line."""
     from importlib.metadata import version
@@ -97,6 +103,7 @@ def header(
         datetime.now(UTC).isoformat(timespec="milliseconds"),
         cwd(os.getpid()),
         pids,
+        tuple(sorted(watched)),
     )
 
 
@@ -121,6 +128,8 @@ def say_what_stacks_lack(scenario: Scenario, stacks: bool) -> None:
 
 def follow(session: Session, writer: Journal | None, printer: Printer) -> Ended:
     """Carry the session to its end: each event into the journal, and before people's eyes."""
+    # What is alive now stays; the loop itself makes no cycles.
+    gc.freeze()
     for event in session.events():
         if writer is not None:
             writer.write(event)

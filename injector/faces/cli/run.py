@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import click
@@ -29,8 +30,9 @@ from injector.linux.launch import find, hold_standard_descriptors
 from injector.linux.signals import die_by
 from injector.rules.decide import RulesDecider
 from injector.session.journal import Journal
-from injector.session.start import engine_for_run, launched
-from injector.words.errors import InjectError
+from injector.session.session import Session
+from injector.session.start import EngineName, engine_for_run, launched
+from injector.words.errors import InjectError, NotifyRefused
 
 TIMED_OUT = 124  # as timeout(1)
 
@@ -93,22 +95,35 @@ def run(
     if not quiet:
         opening(checked, seed, origin, f"{chosen} ({why})" if why else chosen)
         say_what_stacks_lack(checked, stacks)
-    first = header(command, checked, seed, chosen)
-    if writer is not None:
-        writer.write(first)
     decider = RulesDecider(checked, seed)
     printer = Printer(faults=not quiet and os.isatty(2), quiet=quiet)
-    with launched(
-        command,
-        decider,
-        checked,
-        engine=chosen,
-        watched=watched,
-        timeout=limit,
-        kill_on_exit=kill_on_exit,
-        stacks=stacks,
-    ) as session:
+
+    def start(chosen: EngineName) -> AbstractContextManager[Session]:
+        return launched(
+            command,
+            decider,
+            checked,
+            engine=chosen,
+            watched=watched,
+            timeout=limit,
+            kill_on_exit=kill_on_exit,
+            stacks=stacks,
+        )
+
+    with ExitStack() as stack:
+        try:
+            session = stack.enter_context(start(chosen))
+        except NotifyRefused as refusal:
+            if engine != "auto":
+                raise
+            chosen = "ptrace"
+            if not quiet:
+                say(f"inject: {refusal.message}: engine ptrace instead")
+            session = stack.enter_context(start(chosen))
+        first = header(command, checked, seed, chosen, watched)
         session.introduce(first)
+        if writer is not None:
+            writer.write(first)
         ended = follow(session, writer, printer)
     if writer is not None:
         writer.close()

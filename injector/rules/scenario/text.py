@@ -24,9 +24,9 @@ from .values import (
     corrupt_text,
     delay_text,
     exact_duration_text,
+    exact_retval_text,
     number_text,
     probability_text,
-    retval_text,
     short_text,
     signal_text,
 )
@@ -120,7 +120,7 @@ def outcome_text(outcome: Outcome) -> tuple[str, str]:
                 return "error", ",".join(name for name, _ in errnos)
             return "error", ",".join(f"{name}@{number_text(weight)}" for name, weight in errnos)
         case Return(value):
-            return "retval", retval_text(value)
+            return "retval", exact_retval_text(value)
         case Short():
             return "short", short_text(outcome)
         case Corrupt():

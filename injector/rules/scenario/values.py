@@ -208,15 +208,21 @@ def retval(text: str) -> int:
     if not -(2**63) <= value < 2**64:
         raise Bad(f"{text} does not fit into 64 bits")
     signed = value - 2**64 if value >= 2**63 else value
-    if -MAX_ERRNO <= signed < 0:
+    # All 64 bits in hexadecimal are meant so: as such strace's retval=-1 is written.
+    if -MAX_ERRNO <= signed < 0 and not re.fullmatch(r"0[xX][0-9a-fA-F]{16}", text):
         # linux/err.h, IS_ERR_VALUE: the C library turns these into -1 and errno.
         raise Bad(f"{text} is a failure to the program", f"say error: {errno_name(-signed)}")
     return value % 2**64
 
 
 def retval_text(value: int) -> str:
-    """Return a value as `retval()` reads it, signed as programs take it."""
+    """Return a value for people, signed as programs take it."""
     return str(value - 2**64 if value >= 2**63 else value)
+
+
+def exact_retval_text(value: int) -> str:
+    """Return a value as `retval()` reads it."""
+    return hex(value) if value >= 2**64 - MAX_ERRNO else retval_text(value)
 
 
 def strace_retval(text: str) -> int:
