@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from injector.campaigns.outcome import Verdict
 from injector.campaigns.store import SCHEMA, Campaign, PointRow, RunRow, Store
 from injector.linux.unwind import demangled
 from injector.words.errors import InjectError
 from injector.words.syscalls import X86_64
 
-FAILURES = ("crash", "hang", "check", "silent", "storm", "leak")
+FAILURES = tuple(one.value for one in Verdict if one.failed)
 """The verdicts that are failures of the program, the worst first."""
 
 UNREACHED = "unreached"

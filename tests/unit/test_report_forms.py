@@ -16,13 +16,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from injector.campaigns.report import Report, load
+from injector.campaigns.outcome import Verdict
+from injector.campaigns.report import MEANINGS, VERDICTS, Report, load
 from injector.faces.report.document import document
 from injector.faces.report.github import summary, workflow_commands
 from injector.faces.report.junit import junit
 from injector.faces.report.page import page
 from injector.faces.report.table import lines
-from injector.faces.report.words import pasteable, plain, seconds
+from injector.faces.report.words import SIGNS, pasteable, plain, seconds
 
 from .sweeps import FINDINGS, OPEN_STACK, POINTS, RUNS, database
 
@@ -80,6 +81,11 @@ def hostile(tmp_path: Path) -> Report:
     finding = replace(FINDINGS[1], title=HOSTILE, command=f"inject run -- '{HOSTILE}'")
     rows = (point, *POINTS[1:])
     return load([database(tmp_path / "h.db", [run], [finding], rows, command=["a", BYTES])])
+
+
+def test_every_verdict_has_its_words_and_its_own_sign() -> None:
+    assert {*Verdict} < set(VERDICTS) == set(MEANINGS) == set(SIGNS)
+    assert len(set(SIGNS.values())) == len(SIGNS)
 
 
 def test_table(report: Report) -> None:

@@ -2,6 +2,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const at = (id) => document.getElementById(id);
+  const MANY = 3000; // runs; to draw more takes longer than to type a letter
   const chosen = new Set();
   let query = "";
   let selected = null;
@@ -406,12 +407,14 @@
     at("clear").hidden = !chosen.size && !query;
   }
   let timer = 0;
+  function search() {
+    query = at("search").value.trim().toLowerCase();
+    draw();
+  }
   at("search").addEventListener("input", () => {
     clearTimeout(timer);
-    timer = setTimeout(() => {
-      query = at("search").value.trim().toLowerCase();
-      draw();
-    }, data.runs.length > 3000 ? 150 : 0);
+    if (data.runs.length > MANY) timer = setTimeout(search, 150);
+    else search();
   });
   at("clear").addEventListener("click", () => {
     chosen.clear();
