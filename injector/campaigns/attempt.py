@@ -7,18 +7,19 @@ that what is left behind can be told, and is taken away with it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
+import resource
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+from injector.campaigns.folders import digests, remove
 from injector.campaigns.points import Point, Recorder, watched
-from injector.campaigns.trial import Job, Result, carry_out
+from injector.campaigns.trial import Bench, Job, Result, carry_out
 from injector.campaigns.witness import END, Witness
 from injector.words.model import Scenario
 
@@ -34,6 +35,7 @@ class Facts:
             it did not end by itself.
         files: digests of the files in its working directory by name; empty without a template.
         names: the files that are there after the check.
+        given: the files of the template.
         temporary: the files in its TMPDIR.
         kept: the folder that was kept for people.
     """
@@ -41,6 +43,7 @@ class Facts:
     descriptors: tuple[str, ...] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
     temporary: tuple[str, ...] = ()
     kept: str = ""
 
@@ -71,7 +74,19 @@ class Attempted:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for JSON: the Result's fields, and the facts."""
-        return {**self.result.as_json(), "facts": asdict(self.facts)}
+        facts = {name: getattr(self.facts, name) for name in Facts.__dataclass_fields__}
+        return {**self.result.as_json(), "facts": facts}
+
+    def beside(self, other: Attempted) -> Attempted:
+        """Return it with only those files that are other than in another run, to be kept."""
+        mine, theirs = self.facts, other.facts
+        facts = replace(
+            mine,
+            files={n: d for n, d in mine.files.items() if theirs.files.get(n) != d},
+            names=tuple(sorted({*mine.names} - {*theirs.names})),
+            given=(),
+        )
+        return replace(self, facts=facts)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Attempted:
@@ -84,20 +99,21 @@ class Attempted:
                 None if found is None else tuple(found),
                 facts["files"],
                 tuple(facts["names"]),
+                tuple(facts["given"]),
                 tuple(facts["temporary"]),
                 facts["kept"],
             ),
         )
 
 
-def attempt(wish: Attempt) -> Attempted:
-    """Carry it out."""
+def attempt(wish: Attempt, bench: Bench) -> Attempted:
+    """Carry it out in a place that is used again."""
     job = wish.job
-    with _folder(wish.keep) as (folder, kept):
+    with _folder(bench.folder, wish.keep) as folder:
         work, temporary = os.path.join(folder, "work"), os.path.join(folder, "tmp")
-        os.mkdir(temporary)
         if job.workdir is not None:
             shutil.copytree(job.workdir, work, symlinks=True)
+        given = sorted(digests(work, read=False))
         calls = {*job.watched, END, *(watched(wish.wanted) if wish.record else ())}
         job = replace(
             job,
@@ -110,49 +126,69 @@ def attempt(wish: Attempt) -> Attempted:
         files: dict[str, str] = {}
 
         def look() -> None:
-            if wish.job.workdir is not None:
-                files.update(digests(work))
+            files.update(digests(work))
 
         decider: Witness | None = None
 
         def decides(scenario: Scenario, seed: int) -> Witness:
             nonlocal decider
             decider = (
-                Recorder(scenario, seed, wish.wanted) if wish.record else Witness(scenario, seed)
+                Recorder(scenario, seed, wish.wanted, partial(_here, folder))
+                if wish.record
+                else Witness(scenario, seed)
             )
             return decider
 
-        result = carry_out(job, decides, look)
-        names = sorted(digests(work, read=False)) if wish.job.workdir is not None else []
+        result = _unlimited(lambda: carry_out(job, decides, look, bench))
         facts = Facts(
             _descriptors(decider, folder),
             files,
-            tuple(names),
+            tuple(sorted(digests(work, read=False))),
+            tuple(given),
             tuple(sorted(digests(temporary, read=False))),
-            kept,
+            wish.keep,
         )
+        fired = tuple(
+            replace(one, args=_here(folder, one.args), path=_here(folder, one.path))
+            for one in result.injections
+        )
+        result = replace(result, injections=fired)
         return Attempted(result, facts, tuple(getattr(decider, "points", ())))
 
 
-@contextmanager
-def _folder(keep: str) -> Iterator[tuple[str, str]]:
-    """Make the run's own folder; take it away, or move it to a place where it stays."""
-    folder = tempfile.mkdtemp(prefix="inject-run-")
+def _here(folder: str, text: str) -> str:
+    """Return a text without the run's folder, which is another in each run."""
+    if folder not in text:
+        return text
+    return text.replace(f"{folder}/work/", "").replace(f"{folder}/", "")
+
+
+def _unlimited(make: Callable[[], Result]) -> Result:
+    """Make a run; it takes all descriptors it may have, the next target shall not."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        yield folder, keep
+        return make()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+
+@contextmanager
+def _folder(folder: str, keep: str) -> Iterator[str]:
+    """Prepare the run's own folder; empty it, or move it to a place where it stays.
+
+    To make and remove folders costs more than a short run.
+    """
+    temporary = os.path.join(folder, "tmp")
+    os.makedirs(temporary, exist_ok=True)
+    try:
+        yield folder
     finally:
         if keep:
             with contextlib.suppress(OSError):
                 shutil.move(folder, keep)
-        remove(folder)
-
-
-def remove(folder: str) -> None:
-    """Remove a folder, also what the target made read-only in it."""
-    for here, _, _ in os.walk(folder):
-        with contextlib.suppress(OSError):
-            os.chmod(here, 0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+        remove(os.path.join(folder, "work"))
+        if not os.path.isdir(temporary) or os.listdir(temporary):
+            remove(temporary)
 
 
 def _environment(job: Job, temporary: str) -> tuple[tuple[str, str], ...]:
@@ -163,32 +199,4 @@ def _environment(job: Job, temporary: str) -> tuple[tuple[str, str], ...]:
 def _descriptors(decider: Witness | None, folder: str) -> tuple[str, ...] | None:
     if decider is None or decider.descriptors is None:
         return None
-    return tuple(
-        sorted(
-            _NUMBER.sub("", target).replace(f"{folder}/", "") for target in decider.descriptors
-        )
-    )
-
-
-def digests(top: str, *, read: bool = True) -> dict[str, str]:
-    """Return a digest of each file below a folder by its name in it; "" unless it is read."""
-    found: dict[str, str] = {}
-    for here, folders, files in os.walk(top):
-        for name in (*files, *(one for one in folders if os.path.islink(os.path.join(here, one)))):
-            path = os.path.join(here, name)
-            found[os.path.relpath(path, top)] = _digest(path) if read else ""
-        if not files and not folders and here != top:
-            found[os.path.relpath(here, top) + "/"] = ""
-    return found
-
-
-def _digest(path: str) -> str:
-    try:
-        if os.path.islink(path):
-            return f"-> {os.readlink(path)}"
-        if not os.path.isfile(path):
-            return "special"
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        return f"? {error.strerror}"
+    return tuple(sorted(_NUMBER.sub("", _here(folder, target)) for target in decider.descriptors))

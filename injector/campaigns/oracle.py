@@ -17,6 +17,7 @@ from injector.words.syscalls import errno_message
 
 STORM_TIMES, STORM_LEAST = 20, 1000
 """A call that comes so many times as often as without the fault, and so often at least."""
+_REMOVALS = frozenset({"unlink", "unlinkat", "rmdir"})
 _SHOWN = 60  # characters of a list of names
 
 
@@ -140,11 +141,7 @@ def _silent(run: Attempted, baseline: Baseline) -> Outcome | None:
     result, usual = run.result, baseline.first.result
     if result.status != 0 or usual.status != 0:
         return None
-    lost = [
-        name
-        for name in ("stdout", "files")
-        if _differs(name, _view(run)[name], baseline)
-    ]
+    lost = [name for name in ("stdout", "files") if _differs(name, _view(run)[name], baseline)]
     if not lost or _told(run, baseline):
         return None
     what = _list(lost)
@@ -187,11 +184,16 @@ def _leak(run: Attempted, baseline: Baseline) -> Outcome | None:
         )
     if result.signal is not None:
         return None  # who is killed cannot tidy up
-    if len(facts.temporary) > len(before.temporary) and "temporary files" in baseline.stable:
-        extra = sorted({*facts.temporary} - {*before.temporary})
-        return Outcome(
-            Verdict.LEAK, "leak temporary files", f"left temporary files: {_list(extra)}"
-        )
+    if not _REMOVALS.intersection(one.syscall for one in result.injections):
+        extra: list[str] = []
+        if len(facts.temporary) > len(before.temporary) and "temporary files" in baseline.stable:
+            extra += sorted({*facts.temporary} - {*before.temporary})
+        if "names of files" in baseline.stable:
+            extra += sorted({*facts.names} - {*before.names} - {*before.given})
+        if extra:
+            return Outcome(
+                Verdict.LEAK, "leak temporary files", f"left temporary files: {_list(extra)}"
+            )
     if (
         "descriptors" not in baseline.stable
         or facts.descriptors is None
@@ -205,8 +207,7 @@ def _leak(run: Attempted, baseline: Baseline) -> Outcome | None:
     return Outcome(
         Verdict.LEAK,
         "leak descriptors",
-        f"{len(facts.descriptors)} descriptors open at its end, not {len(before.descriptors)}: "
-        f"{_list(sorted(more.elements()))}",
+        f"open at its end, not so without the fault: {_list(sorted(more.elements()))}",
     )
 
 

@@ -28,6 +28,7 @@ class Verdict(enum.StrEnum):
     LEAK = "leak"
     HANDLED = "handled"
     UNAFFECTED = "unaffected"
+    UNREACHED = "not reached"
     ERROR = "error"
 
     @property

@@ -87,21 +87,75 @@ _WRITES: Mapping[FdKind | None, tuple[str, ...]] = MappingProxyType(
     }
 )
 READS = frozenset(
-    "read pread64 readv preadv preadv2 recvfrom recvmsg recvmmsg recv".split(),
+    {
+        "read",
+        "pread64",
+        "readv",
+        "preadv",
+        "preadv2",
+        "recvfrom",
+        "recvmsg",
+        "recvmmsg",
+        "recv",
+    }
 )
 WRITES = frozenset(
-    "write pwrite64 writev pwritev pwritev2 sendto sendmsg sendmmsg send sendfile "
-    "sendfile64 copy_file_range splice".split()
+    {
+        "write",
+        "pwrite64",
+        "writev",
+        "pwritev",
+        "pwritev2",
+        "sendto",
+        "sendmsg",
+        "sendmmsg",
+        "send",
+        "sendfile",
+        "sendfile64",
+        "copy_file_range",
+        "splice",
+    }
 )
 SHORT = frozenset(
-    "read pread64 readv preadv write pwrite64 writev pwritev recvfrom sendto sendfile "
-    "copy_file_range".split()
+    {
+        "read",
+        "pread64",
+        "readv",
+        "preadv",
+        "write",
+        "pwrite64",
+        "writev",
+        "pwritev",
+        "recvfrom",
+        "sendto",
+        "sendfile",
+        "copy_file_range",
+    }
 )
 """Calls that may transfer less than asked for; a message of sendmsg is whole or cut off."""
 _BLOCKING_FDS = frozenset({FdKind.PIPE, FdKind.SOCKET, FdKind.TTY, FdKind.OTHER})
 _WAITS = frozenset(
-    "wait4 waitid poll ppoll select pselect6 epoll_wait epoll_pwait epoll_pwait2 nanosleep "
-    "clock_nanosleep flock semop semtimedop msgsnd msgrcv connect accept accept4".split()
+    {
+        "wait4",
+        "waitid",
+        "poll",
+        "ppoll",
+        "select",
+        "pselect6",
+        "epoll_wait",
+        "epoll_pwait",
+        "epoll_pwait2",
+        "nanosleep",
+        "clock_nanosleep",
+        "flock",
+        "semop",
+        "semtimedop",
+        "msgsnd",
+        "msgrcv",
+        "connect",
+        "accept",
+        "accept4",
+    }
 )
 _OPENS = frozenset({"open", "openat", "creat"})
 _RECORD_LOCKS = frozenset({"fcntl", "fcntl64"})
@@ -219,3 +273,19 @@ def _survives_sigpipe(call: StoppedCall) -> bool:
             return True
     caught, ignored = procfs.signals(call.task.tid)
     return bool((caught | ignored) & _SIGPIPE)
+
+
+def usual(name: str) -> tuple[str, ...]:
+    """Return the faults to try at a call of which only the name is known."""
+    errors = [*ALWAYS.get(name, ())]
+    if name in READS:
+        errors.append("EIO")
+    if name in WRITES:
+        errors += ["ENOSPC", "EIO"]
+    if name in _WAITS:
+        errors.append("EINTR")
+    if name in _OPENS:
+        errors.append("ENOSPC")
+    listed = errnos_of(name)
+    found = [f"error={error}" for error in dict.fromkeys(errors) if error in listed]
+    return (*found, *(("short=1",) if name in SHORT else ()))

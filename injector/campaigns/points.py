@@ -7,16 +7,17 @@ Kind, because a program that handles the failure of one of them handles that of 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from injector.campaigns.plausible import CALLS, plausible
 from injector.campaigns.store import PointRow
+from injector.campaigns.witness import Witness
 from injector.engines.call import StoppedCall
 from injector.engines.words import arguments
 from injector.linux.unwind import Frame
-from injector.rules.decide import Order, RulesDecider, State
+from injector.rules.decide import Order, State
 from injector.rules.scenario.text import fault_text
 from injector.words.call import Call
 from injector.words.model import Fail, Rule, Scenario
@@ -35,19 +36,33 @@ class Point:
     faults: tuple[str, ...]
 
 
-class Recorder(RulesDecider):
+class Recorder(Witness):
     """Decides as the rules of `under` say, which may be none, and writes down every call.
 
     With `wanted` only calls that its rules match are points, and their faults are the rules'.
     Calls of the dynamic loader are none: no program can handle their failure.
     """
 
-    def __init__(self, under: Scenario, seed: int, wanted: Scenario | None = None) -> None:
+    def __init__(
+        self,
+        under: Scenario,
+        seed: int,
+        wanted: Scenario | None = None,
+        stable: Callable[[str], str] = str,
+    ) -> None:
+        """Record a run.
+
+        Args:
+            stable: takes out of a text what is other in the next run.
+        """
         super().__init__(under, seed)
+        self._stable = stable
         self.points: list[Point] = []
-        self._states = [State(rule, index) for index, rule in enumerate(wanted.rules)] if (
-            wanted is not None
-        ) else None
+        self._states = (
+            [State(rule, index) for index, rule in enumerate(wanted.rules)]
+            if (wanted is not None)
+            else None
+        )
         self._stacks: dict[Stack, tuple[tuple[str, ...], str]] = {}
         self._told: dict[str, int] = {}
 
@@ -75,14 +90,14 @@ class Recorder(RulesDecider):
         frames = call.frames()
         known = self._stacks.get(frames)
         if known is None:
-            names = tuple(str(frame) for frame in frames)
-            known = self._stacks[frames] = names, "\n".join(identity(frames))
+            names = tuple(self._stable(str(frame)) for frame in frames)
+            known = self._stacks[frames] = names, self._stable("\n".join(identity(frames)))
         stack, name = known
         # One frame is the C library's own: what the call is about must tell the callers apart.
-        path = next(iter(call.paths()), "")
+        path = self._stable(next(iter(call.paths()), ""))
         kind = kind_of(call.name, name if len(frames) > 1 else f"{name}\n{path}")
         told = self._told[kind] = self._told.get(kind, 0) + 1
-        args = arguments(call) if told <= _TOLD else ""
+        args = self._stable(arguments(call)) if told <= _TOLD else ""
         return PointRow(call.site, call.name, args, path, stack, kind)
 
 

@@ -62,6 +62,9 @@ CREATE TABLE run (
     shard INTEGER NOT NULL DEFAULT 1
 );
 CREATE INDEX run_by_number ON run (number);
+CREATE TABLE recorded (
+    key TEXT PRIMARY KEY
+);
 CREATE TABLE finding (
     fingerprint TEXT PRIMARY KEY,
     verdict TEXT NOT NULL,
@@ -277,38 +280,49 @@ class Store:
         )
         return {row[0]: row[1] for row in found}
 
+    def recorded(self) -> frozenset[str]:
+        """Return the keys of the runs whose faults a recording was made under."""
+        return frozenset(row[0] for row in self._db.execute("SELECT key FROM recorded"))
+
     # -- writing -----------------------------------------------------------------
 
-    def plan(self, points: Iterable[PointRow], runs: Iterable[RunRow]) -> None:
-        """Add points and planned runs, all of them or none; what is there stays."""
+    def plan(
+        self, points: Iterable[PointRow], runs: Iterable[RunRow], recorded: str | None = None
+    ) -> None:
+        """Add points and planned runs, all of them or none; what is there stays.
+
+        Args:
+            recorded: the key of the run whose faults the points were recorded under.
+        """
         with self._transaction() as db:
             db.executemany(
                 "INSERT OR IGNORE INTO point VALUES (?, ?, ?, ?, ?, ?)",
                 ((p.site, p.syscall, p.args, p.path, _text(p.stack), p.kind) for p in points),
             )
             db.executemany(_insert("OR IGNORE"), map(_row, runs))
+            if recorded is not None:
+                db.execute("INSERT OR IGNORE INTO recorded VALUES (?)", (recorded,))
 
-    def done(self, run: RunRow) -> None:
-        """Write what came of a run."""
+    def done(self, run: RunRow, finding: FindingRow | None = None) -> None:
+        """Write what came of a run, and the finding that it shows."""
         with self._transaction() as db:
             db.execute(_insert("OR REPLACE"), _row(replace(run, state="done")))
+            if finding is not None:
+                self._put(finding)
 
     def found(self, finding: FindingRow) -> None:
         """Write a finding, new or known better."""
-        with self._transaction() as db:
-            db.execute(
-                "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (fingerprint) "
-                "DO UPDATE SET verdict = excluded.verdict, run = excluded.run, "
-                "runs = excluded.runs, flaky = excluded.flaky, command = excluded.command, "
-                "title = excluded.title",
-                _finding(finding),
-            )
+        with self._transaction():
+            self._put(finding)
 
-    def note(self, options: Json) -> None:
-        """Add to the campaign's options."""
-        with self._transaction() as db:
-            known = json.loads(db.execute("SELECT options FROM campaign").fetchone()[0])
-            db.execute("UPDATE campaign SET options = ?", (_text({**known, **options}),))
+    def _put(self, finding: FindingRow) -> None:
+        self._db.execute(
+            "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (fingerprint) "
+            "DO UPDATE SET verdict = excluded.verdict, run = excluded.run, "
+            "runs = excluded.runs, flaky = excluded.flaky, command = excluded.command, "
+            "title = excluded.title",
+            _finding(finding),
+        )
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

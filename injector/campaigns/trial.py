@@ -17,10 +17,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from injector.campaigns.outcome import CRASHES
+from injector.linux.keeper import Keeper
 from injector.linux.launch import Apart
 from injector.rules.decide import RulesDecider
 from injector.rules.scenario.oneline import parse_rules
@@ -142,7 +143,14 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return asdict(self)
+        return {
+            **_fields(self),
+            "crashes": [_fields(one) for one in self.crashes],
+            "injections": [_fields(one) for one in self.injections],
+            "stdout": _fields(self.stdout),
+            "stderr": _fields(self.stderr),
+            "check": _fields(self.check) if self.check is not None else None,
+        }
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Result:
@@ -158,28 +166,54 @@ class Result:
         return cls(**made)
 
 
+def _fields(value: Any) -> dict[str, Any]:
+    """Return what asdict does, of one level: a campaign does it for each of its runs."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+class Bench:
+    """What one who makes many runs keeps from one to the next, because it is dear to make."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._keeper: Keeper | None = None
+
+    def guard(self) -> Keeper:
+        """Return a keeper that lives."""
+        if self._keeper is None or self._keeper.over:
+            self._keeper = Keeper()
+        return self._keeper
+
+    def close(self) -> None:
+        """Dismiss the keeper."""
+        if self._keeper is not None and not self._keeper.over:
+            self._keeper.dismiss()
+
+
 def carry_out(
     job: Job,
     decider: Callable[[Scenario, int], RulesDecider] = RulesDecider,
     look: Callable[[], None] | None = None,
+    bench: Bench | None = None,
 ) -> Result:
     """Make a run.
 
     Args:
         decider: makes what decides about each call, of the job's rules and seed.
         look: called when the command has ended, before the check.
+        bench: what is used again by the next run; None for all of its own.
 
     Raises:
         KeyboardInterrupt: somebody wants us to end; the run is over and cleaned up.
     """
-    with _place(job) as place:
+    with _place(job, bench) as place:
         if job.setup is not None:
             step = place.step(job.setup)
             if step.status != 0:
                 place.clean(job.teardown)
                 return Result(job.number, error=_failed("setup", step))
         try:
-            result = place.run(decider)
+            result = place.run(decider, bench.guard() if bench is not None else None)
             if look is not None:
                 look()
             if job.check is not None and not result.error:
@@ -247,7 +281,7 @@ class _Place:
         if teardown is not None:
             self.step(teardown)
 
-    def run(self, decider: Callable[[Scenario, int], RulesDecider]) -> Result:
+    def run(self, decider: Callable[[Scenario, int], RulesDecider], guard: Keeper | None) -> Result:
         """Run the command under its rules."""
         job = self.job
         scenario = Scenario(parse_rules(job.rules))
@@ -265,6 +299,7 @@ class _Place:
                     watched=frozenset(job.watched),
                     timeout=int(job.timeout * 1e9),
                     stacks=job.stacks,
+                    guard=guard,
                     apart=Apart(
                         (nothing.fileno(), self._out.fileno(), self._err.fileno()),
                         self.cwd,
@@ -360,10 +395,10 @@ def _output(file: IO[bytes]) -> Output:
 
 
 @contextmanager
-def _place(job: Job) -> Iterator[_Place]:
+def _place(job: Job, bench: Bench | None) -> Iterator[_Place]:
     """Make the place of a run, and take it away again."""
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(_folder())
+        folder = stack.enter_context(_folder()) if bench is None else bench.folder
         cwd = os.path.abspath(job.cwd)
         if job.workdir is not None:
             cwd = os.path.join(folder, "work")

@@ -6,6 +6,7 @@ close is still there and nothing more comes.
 
 from __future__ import annotations
 
+from injector.engines.call import StoppedCall
 from injector.linux import procfs
 from injector.rules.decide import Order, RulesDecider
 from injector.words.call import Call
@@ -25,8 +26,11 @@ class Witness(RulesDecider):
     def decide(self, call: Call) -> Order | None:
         """Answer as the rules say."""
         if call.name == END and call.task.process_lineage == "0":
-            pid = call.process_id()
+            assert isinstance(call, StoppedCall)  # an engine's own
+            pid = call.task.process.pid
             self.descriptors = tuple(
-                procfs.fd_target(pid, fd) or "?" for fd in procfs.descriptors(pid) if fd >= _STANDARD
+                procfs.fd_target(pid, fd) or "?"
+                for fd in procfs.descriptors(pid)
+                if fd >= _STANDARD
             )
         return super().decide(call)

@@ -33,7 +33,7 @@ class _Word:
     """What the keeper is told; the first two come with a descriptor, PAUSE with a number."""
 
     LISTENER, PROCESS, PAUSE, STARTED = b"L", b"P", b"S", b"R"
-    FAREWELL, LEAVE, END = b"Q", b"D", b"E"
+    FAREWELL, LEAVE, END, AGAIN = b"Q", b"D", b"E", b"A"
     NONE = b""  # the injector is gone
 
 
@@ -47,6 +47,7 @@ class Keeper:
             remain: once the target has `started` our death does not end it.
         """
         self._remain = remain
+        self.over = False  # it is gone
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # Not the socket alone: until its execve the target's first process has a copy of it.
         injector = os.pidfd_open(os.getpid())
@@ -98,11 +99,21 @@ class Keeper:
         """Tell it that all is over, and reap it."""
         self._bid(_Word.FAREWELL)
 
+    def again(self) -> None:
+        """Tell it that this target is over; it guards another one after it."""
+        self.slate.clear()
+        self._send(_Word.AGAIN, [])
+        with contextlib.suppress(ChildProcessError):
+            # What the target left us.
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                self.over |= pid == self.pid
+
     def abandon(self) -> None:
         """Have it end what is left of the target, and reap it."""
         self._bid(_Word.END)
 
     def _bid(self, word: bytes) -> None:
+        self.over = True
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._socket.send(word)
         self._socket.close()
@@ -179,6 +190,12 @@ def _wait(channel: socket.socket, injector: int, slate: Slate) -> None:
                 remain = True
             case _Word.FAREWELL:
                 return
+            case _Word.AGAIN:
+                listener, remain = _drop(listener), False
+                for fd in processes:
+                    poll.unregister(fd)
+                    os.close(fd)
+                processes.clear()
             case _Word.LEAVE:
                 _answer(listener, slate)
                 return
@@ -188,6 +205,12 @@ def _wait(channel: socket.socket, injector: int, slate: Slate) -> None:
             case _:
                 end_target(processes, listener)
                 return
+
+
+def _drop(listener: int) -> int:
+    if listener >= 0:
+        os.close(listener)
+    return -1
 
 
 def _answer(listener: int, slate: Slate) -> None:

@@ -26,6 +26,7 @@ from injector.words.errors import InjectError, NotifyRefused
 
 _REPORT = struct.Struct("=Bi")  # what, number
 _LISTENER, _SECCOMP_FAILED, _EXEC_FAILED, _NO_NEW_PRIVS = range(4)
+_LOOK = 0.0002  # seconds between two looks whether its listener is there
 _GRACE = 10.0  # seconds a child has to install its filter
 
 
@@ -318,7 +319,8 @@ def _take(pidfd: int, number: int, report: int) -> tuple[int, bool]:
                     f"cannot take the listener from the child: {error.strerror}",
                     help="`inject doctor` says what this machine allows (pidfd-getfd, yama)",
                 ) from error
-        if poll.poll(0.2):
+        time.sleep(_LOOK)  # poll(2) would wait for a whole millisecond
+        if poll.poll(0):
             data = os.read(report, _REPORT.size)
             if not data:
                 raise InjectError("the child was killed before it executed the command")

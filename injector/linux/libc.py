@@ -19,6 +19,7 @@ PIDFD_GETFD = _numbers["pidfd_getfd"]
 TGKILL = _numbers["tgkill"]
 RT_SIGACTION = _numbers["rt_sigaction"]
 
+PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -89,6 +90,11 @@ def adopt_orphans(adopt: bool) -> None:
     """Become the parent of descendants that lose theirs, or not (PR_SET_CHILD_SUBREAPER)."""
     words = [ctypes.c_ulong(int(adopt)), *[ctypes.c_ulong(0)] * 3]
     _checked(_libc.prctl(PR_SET_CHILD_SUBREAPER, *words))
+
+
+def die_with_parent(number: int) -> None:
+    """Get a signal when the thread that made this process ends (PR_SET_PDEATHSIG)."""
+    _checked(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number), *[ctypes.c_ulong(0)] * 3))
 
 
 def undumpable() -> None:

@@ -115,6 +115,14 @@ def fd_target(tid: int, fd: int) -> str | None:
     return link.removesuffix(" (deleted)") if link is not None else None
 
 
+def descriptors(pid: int) -> list[int]:
+    """Return the numbers of a process's open descriptors, in order; [] if it is gone."""
+    try:
+        return sorted(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return []
+
+
 def fd_kind(tid: int, fd: int) -> FdKind | None:
     """Return what stands behind the descriptor, None if it is not open."""
     try:

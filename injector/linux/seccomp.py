@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -121,9 +122,14 @@ def build(subscriptions: Mapping[Arch, Sequence[Subscription]], action: int = NO
     Raises:
         InjectError: libseccomp is missing or refuses the rules.
     """
+    return _built(tuple((arch, tuple(wanted)) for arch, wanted in subscriptions.items()), action)
+
+
+@functools.lru_cache(maxsize=64)
+def _built(wishes: tuple[tuple[Arch, tuple[Subscription, ...]], ...], action: int) -> bytes:
     library = _load_pyseccomp()
     program = b""
-    for arch, wanted in subscriptions.items():
+    for arch, wanted in wishes:
         if not wanted:
             continue
         try:

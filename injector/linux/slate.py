@@ -44,6 +44,11 @@ class Slate:
             self._held[place] = _FREE
             self._unused.append(place)
 
+    def clear(self) -> None:
+        """Forget all calls: their listener is gone."""
+        for cookie in [*self._places]:
+            self.drop(cookie)
+
     def waiting(self) -> list[int]:
         """Return the numbers that may wait for an answer, and more.
 

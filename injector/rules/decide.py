@@ -64,6 +64,7 @@ class State:
         "preempted",
         "probability",
         "rule",
+        "settled",
         "shielded",
         "tests",
         "timed",
@@ -84,6 +85,8 @@ class State:
         self.misses: dict[str, int] = {}
         self.examples: dict[str, str] = {}
         self.preempted: dict[str, int] = {}
+        # Due calls that were left when the probability was changed, and what was expected then.
+        self.settled = (0, 0.0)
         self.always = False
         self.update()
 
@@ -102,6 +105,22 @@ class State:
         except KeyError:
             self.misses[key] = 1
             self.examples[key] = example(key, call)
+
+    def left(self, due: int) -> int:
+        """Return how many of the due calls no earlier rule took."""
+        return due - sum(self.preempted.values())
+
+    def expected(self, due: int) -> float:
+        """Return how often it should have fired, by the probabilities it had."""
+        left, before = self.settled
+        return before + (self.left(due) - left) * self.rule.probability
+
+    def counts(self) -> list[int]:
+        """Return seen, matched, due and fired of all scopes."""
+        counts = list(self.folded)
+        for lane in self.lanes.values():
+            lane.add_to(counts)
+        return counts
 
     def lost_to(self, name: str) -> None:
         """Count a due call that the rule of this name, earlier in the file, had fired on."""
@@ -347,6 +366,8 @@ class RulesDecider:
 
     def change(self, state: State, rule: Rule) -> None:
         """Let a rule have another probability, limit or fault."""
+        due = state.counts()[2]
+        state.settled = (state.left(due), state.expected(due))
         state.rule = rule
         state.update()
 
@@ -372,21 +393,17 @@ class RulesDecider:
     def totals(self) -> Iterable[Totals]:
         """Return what each rule saw so far, in file order."""
         for state in self.states:
-            counts = list(state.folded)
-            for lane in state.lanes.values():
-                lane.add_to(counts)
-            seen, matched, due, fired = counts
+            seen, matched, due, fired = state.counts()
             site = state.rule.match.site
             if site is not None and not matched:
                 seen = self._reached.get((site.lineage, site.syscall), seen)
-            left = due - sum(state.preempted.values())
             yield Totals(
                 state.rule,
                 seen,
                 matched,
                 due,
                 fired,
-                left * state.rule.probability,
+                state.expected(due),
                 dict(state.misses),
                 dict(state.examples),
                 dict(state.preempted),

@@ -331,6 +331,8 @@ class Session:
         match do:
             case "snapshot":
                 return self.snapshot()
+            case "save":
+                return {"scenario": self._steering.save(procfs.comm(self.engine.first))}
             case "detach":
                 cannot = self.engine.cannot_leave()
                 if cannot:

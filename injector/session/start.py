@@ -60,6 +60,7 @@ def launched(
     kill_on_exit: bool = False,
     stacks: bool = False,
     apart: Apart | None = None,
+    guard: Keeper | None = None,
 ) -> Iterator[Session]:
     """Start a command under an engine; its session is over, or it is killed, at the end.
 
@@ -69,6 +70,7 @@ def launched(
         kill_on_exit: our death ends the target; under ptrace it always does.
         apart: its surroundings, where they are not ours. Then all below us that was not there
             before is its, and is killed at once when its time is up, or a while after its end.
+        guard: a keeper to be used, and left for the next run unless this one ends by an error.
 
     Raises:
         InjectError: the command cannot be found, or what a run needs is refused.
@@ -79,7 +81,8 @@ def launched(
     session: Session | None = None
     bell = None
     try:
-        keeper = Keeper(remain=engine == "notify" and not kill_on_exit and apart is None)
+        remain = engine == "notify" and not kill_on_exit and apart is None
+        keeper = Keeper(remain=remain) if guard is None else guard
     except OSError as error:
         signals.close()
         raise _no_room(error) from error
@@ -133,7 +136,9 @@ def launched(
         raise
     else:
         bell.close()
-        if not session.left:
+        if guard is not None:
+            guard.again()
+        elif not session.left:
             keeper.dismiss()
         running.close()
     finally:

@@ -13,10 +13,11 @@ from injector.engines.base import Engine
 from injector.rules.decide import RulesDecider, State, Totals
 from injector.rules.scenario.fields import Bad
 from injector.rules.scenario.oneline import parse_rules
-from injector.rules.scenario.values import count, probability
+from injector.rules.scenario.sets import OMITTED
+from injector.rules.scenario.values import count, errno, probability
+from injector.rules.scenario.write import one_line, yaml_text
 from injector.words.errors import InjectError
-from injector.words.model import Fail, Rule
-from injector.words.syscalls import errno_number
+from injector.words.model import Fail, Rule, Scenario
 
 COMMANDS: Mapping[str, str] = {
     "snapshot": "say how the session stands",
@@ -28,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "fire": "have a rule fire at its next match",
     "add": "add a rule",
     "remove": "take a rule away",
+    "save": "give the rules in force as a scenario file",
     "detach": "let the target run on without us",
     "stop": "end the target, or let it go if it was attached to",
 }
@@ -46,6 +48,14 @@ def _error(rule: Rule) -> str:
             return ", ".join(name for name, _ in errnos)
         case _:
             return ""
+
+
+def _settled(rule: Rule) -> Rule:
+    """Return the rule with its calls by name, if its error said which they are."""
+    match = rule.match
+    if match.syscalls_text != OMITTED:
+        return rule
+    return replace(rule, match=replace(match, syscalls_text=",".join(sorted(match.syscalls))))
 
 
 class Steering:
@@ -68,6 +78,26 @@ class Steering:
             }
             for state, totals in zip(self._decider.states, self._decider.totals(), strict=True)
         ]
+
+    def save(self, process: str) -> str:
+        """Return the rules in force as the text of a scenario file; others are comments in it.
+
+        Raises:
+            InjectError: there is none.
+        """
+        states = self._decider.states
+        off = {state.rule.name for state in states if not state.enabled}
+        if len(off) == len(states):
+            raise InjectError(
+                "there is nothing to save: no rule is in force",
+                help="ctl enable RULE, or ctl add RULE-TEXT",
+            )
+        return yaml_text(
+            Scenario(tuple(state.rule for state in states), seed=self._decider.seed),
+            head=[f"The rules in force when {process or 'a program'} ran, by inject ctl save."],
+            comments={name: ["Disabled when this was saved:"] for name in off},
+            off=off,
+        )
 
     def obey(self, do: str, words: dict[str, Any]) -> str:
         """Carry out a command about rules; return what was done, in words.
@@ -119,16 +149,15 @@ class Steering:
                 case "limit":
                     rule = replace(rule, limit=None if text == "none" else count(text))
                 case "error":
-                    if errno_number(text) is None:
-                        raise Bad(f"{text} is no error", "inject list errnos shows them")
+                    outcome = Fail(((errno(text), 1.0),))
                     if not isinstance(rule.fault.outcome, Fail):
                         raise Bad(f"rule {rule.name} reports no error")
-                    rule = replace(rule, fault=replace(rule.fault, outcome=Fail(((text, 1.0),))))
+                    rule = replace(_settled(rule), fault=replace(rule.fault, outcome=outcome))
                 case _:
                     raise Bad(f"{what or 'nothing'} cannot be set", "probability, limit or error")
         except Bad as error:
             raise InjectError(f"set: {error}", help=error.help) from error
-        self._decider.change(state, rule)
+        self._decider.change(state, replace(rule, text=one_line(rule)))
         return f"{rule.name} {what} {text}"
 
     def _add(self, text: str) -> str:

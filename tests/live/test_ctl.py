@@ -136,6 +136,57 @@ def test_what_cannot_be_done_is_refused(
     assert session.call() == "False"
 
 
+def test_what_is_saved_does_the_same(session: Session, tmp_path: Path) -> None:
+    assert session.call() == "False"
+    for words in (
+        ("set", "none", "error", "eperm"),
+        ("set", "none", "limit", "2"),
+        ("add", "getppid:error=EIO:process='a: #b':name=other"),
+        ("disable", "other"),
+    ):
+        assert session.ctl(*words)[0] == 0
+    status, text, err = session.ctl("save")
+    assert (status, err) == (0, "")
+    file = tmp_path / "saved.yaml"
+    file.write_text(text)
+    told = json.loads(session.ctl("snapshot")[1])
+    assert f"seed: {told['seed']}" in text.splitlines()
+    assert told["rules"][0]["text"] == "getppid:limit=2:error=EPERM:name=none"
+    assert "  # - name: other" in text.splitlines()
+    status, out, _ = finish([*INJECT, "check", str(file)])
+    assert status == 0
+    assert "-e 'getppid:limit=2:error=EPERM:name=none'" in out
+    assert "ok: 1 rule" in out
+    (tmp_path / "again").mkdir()
+    again = Session(tmp_path / "again", str(file))
+    assert [again.call(), again.call(), again.call()] == ["False", "False", "True"]
+    assert again.close() == 0
+    assert session.close() == 0
+    header, *_ = read(again.journal)
+    assert header["seed"] == told["seed"]
+
+
+def test_without_a_rule_in_force_nothing_is_saved(session: Session) -> None:
+    assert session.call() == "False"
+    assert session.ctl("disable", "none")[0] == 0
+    status, out, err = session.ctl("save")
+    assert (status, out) == (125, "")
+    assert "no rule is in force" in err
+
+
+def test_an_error_set_keeps_the_calls_of_the_one_before(tmp_path: Path) -> None:
+    session = Session(tmp_path, "-e", "error=ENOTTY:name=one:fd=2")
+    assert session.call() == "True"
+    assert session.ctl("set", "one", "error", "ENOSPC")[0] == 0
+    file = tmp_path / "saved.yaml"
+    file.write_text(session.ctl("save")[1])
+    status, out, _ = finish([*INJECT, "check", str(file)])
+    assert status == 0
+    assert "ioctl" in out
+    assert "pwrite64" not in out
+    assert session.close() == 0
+
+
 def test_a_launched_target_is_let_go(session: Session) -> None:
     assert session.call() == "False"
     assert session.ctl("detach")[0] == 0

@@ -70,6 +70,7 @@ def test_an_example_works_when_pasted(path: str, line: str, tmp_path: Path) -> N
         out
         or "inject run" in line
         or "inject attach" in line
+        or "inject sweep" in line
         or "inject ps" in line
         or ">" in line
         or line.startswith("eval")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -218,3 +218,15 @@ def test_what_an_earlier_rule_took_is_counted_and_not_expected() -> None:
     taken = {"first": 4, "second": took.count("second")}
     assert (third.due, third.preempted) == (20, taken)
     assert third.expected == third.fired == took.count("third") == 20 - sum(taken.values())
+
+
+def test_what_was_expected_stays_when_the_probability_changes() -> None:
+    decides = decider("read:error=EIO:probability=50%:name=one")
+    task = FakeTask()
+    for _ in range(10):
+        decides.decide(FakeCall("read", task))
+    state = decides.states[0]
+    decides.change(state, replace(state.rule, probability=0.1))
+    for _ in range(20):
+        decides.decide(FakeCall("read", task))
+    assert next(iter(decides.totals())).expected == pytest.approx(5 + 2)

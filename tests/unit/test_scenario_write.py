@@ -99,6 +99,13 @@ def test_every_call_of_every_architecture_can_be_written() -> None:
     same(of(",".join(names) + ":delay=1s"))
 
 
+@pytest.mark.parametrize("site", ["0.2/openat#3", "0/write#1+", "0.10.1/mmap#70000"])
+def test_a_site_is_written(site: str) -> None:
+    same(of(f"site={site}:error=EIO:name=one"))
+    name = site.partition("/")[2].partition("#")[0]
+    same(of(f"{name}:site={site}:path=/x:error=EIO:name=one"))
+
+
 def test_it_is_written_as_a_person_would() -> None:
     scenario = Scenario(
         parse_rules(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from injector.rules.scenario.load import load_scenario, load_text
-from injector.rules.scenario.yaml_source import Value, parse, resolve
+from injector.rules.scenario.scalars import resolve
+from injector.rules.scenario.yaml_source import Value, parse
 from injector.words.errors import InjectError, ScenarioError
 
 RULE = "rules: [{syscalls: [openat], error: EMFILE}]\n"

@@ -18,6 +18,7 @@ from injector.faces.cli.common import (
     say_what_stacks_lack,
     settle_seed,
     shared_options,
+    take_dashboard,
     time_span,
     watched_calls,
 )
@@ -45,6 +46,11 @@ from injector.words.errors import InjectError
 @click.argument("words", metavar="PID... [SCENARIO]", nargs=-1, shell_complete=scenarios)
 @shared_options
 @click.option("--duration", metavar="T", help="Let go after so long, as 30s; else at Ctrl-C.")
+@click.option(
+    "--live/--no-live",
+    default=None,
+    help="Show the faults as they happen, and steer them; by default on a terminal.",
+)
 def attach(
     words: tuple[str, ...],
     expressions: tuple[str, ...],
@@ -52,6 +58,7 @@ def attach(
     journal: Path | None,
     engine: str,
     duration: str | None,
+    live: bool | None,
     require_fired: bool,
     watch: str | None,
     stacks: bool,
@@ -75,6 +82,7 @@ def attach(
     names = [procfs.comm(pid) for pid in pids]
     writer = None
     chosen = engine_for_attach(engine, checked, pids, stacks)
+    shown = take_dashboard(False if quiet and live is None else live, output=False)
     with (
         grafted(pids[0], decider, checked, watched=watched, duration=limit)
         if chosen == "notify"
@@ -91,7 +99,7 @@ def attach(
         if journal is not None:
             writer = Journal(journal)
             writer.write(first)
-        printer = Printer(faults=not quiet and os.isatty(2), quiet=quiet)
+        printer = Printer(faults=not quiet and not shown and os.isatty(2), quiet=quiet)
         ended = follow(session, writer, printer)
     if writer is not None:
         writer.close()

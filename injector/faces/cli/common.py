@@ -69,6 +69,31 @@ def shared_options(command: F) -> F:
     return command
 
 
+def take_dashboard(live: bool | None, *, output: bool = True) -> bool:
+    """Have a dashboard in front of this session, if it is wanted and can be; return whether so.
+
+    Args:
+        live: None where it is wanted on a terminal only.
+        output: the target may write to our terminal.
+    """
+    if live is None:
+        live = os.isatty(0) and os.isatty(2)
+        told = False
+    else:
+        told = live
+    if not live:
+        return False
+    from injector.faces.ui import front
+
+    cannot = front.refusal()
+    if cannot:
+        if told:
+            say(f"inject: no dashboard: {cannot}")
+        return False
+    front.take_up(output=output and any(map(os.isatty, range(3))))
+    return True
+
+
 def settle_seed(given: int | None, scenario: Scenario) -> tuple[int, str]:
     """Return the seed, and where it came from."""
     if given is not None:

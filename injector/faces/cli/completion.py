@@ -33,7 +33,12 @@ def scenarios(ctx: click.Context, parameter: click.Parameter, start: str) -> lis
 
 
 def rules(ctx: click.Context, parameter: click.Parameter, start: str) -> list[CompletionItem]:
-    """Return how the rule of a `-e` can go on: calls and groups, keys, values."""
+    """Return how the rule of a `-e` can go on."""
+    return rule_words(start)
+
+
+def rule_words(start: str) -> list[CompletionItem]:
+    """Return how a rule that begins so can go on: calls and groups, keys, values."""
     from injector.rules.scenario.sets import end_of_set
 
     strace, begin = "", 0

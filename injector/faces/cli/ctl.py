@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import socket
-from typing import Any
 
 import click
 
-from injector.linux import procfs, rendezvous
+from injector.faces.ui.client import ask, find
+from injector.linux import rendezvous
 from injector.words.errors import InjectError
 
 _USAGE = {
@@ -21,6 +20,7 @@ _USAGE = {
     "fire": ("RULE",),
     "add": ("RULE-TEXT",),
     "remove": ("RULE",),
+    "save": (),
     "detach": (),
     "stop": (),
 }
@@ -45,6 +45,7 @@ def ctl(words: tuple[str, ...]) -> None:
     set RULE probability|limit|error V    change a rule
     fire RULE                             at its next match, whatever its schedule says
     add RULE-TEXT, remove RULE            as with -e; a filter cannot grow: see --watch
+    save                                  the rules in force, as a scenario file
     detach                                the target runs on without us
     stop                                  end the target, or let an attached one go
     """
@@ -59,6 +60,8 @@ def ctl(words: tuple[str, ...]) -> None:
     answer = ask(session, {"do": command, **dict(zip(names, arguments, strict=False))})
     if command == "snapshot":
         click.echo(json.dumps(answer, indent=2))
+    if command == "save":
+        click.echo(answer["scenario"], nl=False)
 
 
 @click.command(epilog="\b\nExample:\n  inject ps")
@@ -86,33 +89,6 @@ def ps() -> None:
         click.echo("no session runs", err=True)
 
 
-def ask(session: int, command: dict[str, Any]) -> dict[str, Any]:
-    """Send a command to a session and return its answer.
-
-    Raises:
-        InjectError: there is no such session, or it refuses.
-    """
-    with rendezvous.connect(session) as peer:
-        peer.sendall(json.dumps(command).encode() + b"\n")
-        answer: dict[str, Any] = json.loads(_line(peer, session))
-    if not answer.pop("ok"):
-        raise InjectError(answer["error"], help=answer.get("help", ""))
-    return answer
-
-
-def _line(peer: socket.socket, session: int) -> bytes:
-    data = b""
-    while not data.endswith(b"\n"):
-        try:
-            part = peer.recv(65536)
-        except TimeoutError as error:
-            raise InjectError(f"session {session} does not answer") from error
-        if not part:
-            raise InjectError(f"session {session} ended before it answered")
-        data += part
-    return data
-
-
 def _parts(words: tuple[str, ...]) -> tuple[int, str, tuple[str, ...]]:
     given = words[0] if words[0].isdecimal() else ""
     rest = words[1:] if given else words
@@ -121,20 +97,4 @@ def _parts(words: tuple[str, ...]) -> tuple[int, str, tuple[str, ...]]:
             f"ctl has no command {rest[0]}" if rest else "ctl needs a command",
             help="commands: " + ", ".join(_USAGE),
         )
-    running = rendezvous.sessions()
-    if given:
-        number = int(given)
-        for session in running:
-            if number == session or number == ask(session, {"do": "snapshot"})["pid"]:
-                return session, rest[0], rest[1:]
-        raise InjectError(f"there is no session {number}", help="inject ps lists those that run")
-    if len(running) != 1:
-        what = "no session runs" if not running else f"{len(running)} sessions run"
-        raise InjectError(
-            what,
-            help="start one with inject run or inject attach"
-            if not running
-            else "say which: "
-            + ", ".join(f"{one} ({procfs.cmdline(one)[:40]})" for one in running),
-        )
-    return running[0], rest[0], rest[1:]
+    return find(int(given) if given else None), rest[0], rest[1:]

@@ -20,10 +20,18 @@ from injector.words.errors import InjectError, ScenarioError
 COMMANDS = {
     "run": ("injector.faces.cli.run:run", "Start a program and inject into it"),
     "attach": ("injector.faces.cli.attach:attach", "Inject into a program that runs already"),
+    "watch": ("injector.faces.cli.watch:watch", "Show a session that runs, and steer it"),
+    "sweep": ("injector.faces.cli.sweep:sweep", "Try every kind of fault on a program"),
     "ctl": ("injector.faces.cli.ctl:ctl", "Steer a session that runs"),
     "ps": ("injector.faces.cli.ctl:ps", "List the sessions that run"),
+    "replay": ("injector.faces.cli.replay:replay", "Inject the faults of a journal once more"),
+    "shrink": ("injector.faces.cli.shrink:shrink", "Find the faults of a journal that matter"),
     "report": ("injector.faces.cli.report:report", "Say what a sweep found"),
     "check": ("injector.faces.cli.check:check", "Check a scenario and say what it does"),
+    "import": (
+        "injector.faces.cli.import_:import_",
+        "Make a scenario of strace's or Passenger's words",
+    ),
     "list": ("injector.faces.cli.lists:list_", "List scenarios, syscalls, errnos, groups"),
     "doctor": ("injector.faces.cli.doctor:doctor", "Say what this machine allows"),
     "schema": ("injector.faces.cli.check:schema", "Print the JSON Schema of scenario files"),

@@ -20,6 +20,7 @@ from injector.faces.cli.common import (
     say_what_stacks_lack,
     settle_seed,
     shared_options,
+    take_dashboard,
     time_span,
     watched_calls,
 )
@@ -56,6 +57,7 @@ TIMED_OUT = 124  # as timeout(1)
     is_flag=True,
     help="Should inject be killed, CMD is too; else it runs on without faults.",
 )
+@click.option("--live", is_flag=True, help="Show the faults as they happen, and steer them.")
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -66,6 +68,7 @@ def run(
     engine: str,
     timeout: str | None,
     kill_on_exit: bool,
+    live: bool,
     require_fired: bool,
     watch: str | None,
     stacks: bool,
@@ -91,12 +94,13 @@ def run(
     chosen, why = engine_for_run(engine, checked, stacks)
     find(command[0])
     seed, origin = settle_seed(seed, checked)
+    live = live and take_dashboard(True)
     writer = Journal(journal) if journal is not None else None
     if not quiet:
         opening(checked, seed, origin, f"{chosen} ({why})" if why else chosen)
         say_what_stacks_lack(checked, stacks)
     decider = RulesDecider(checked, seed)
-    printer = Printer(faults=not quiet and os.isatty(2), quiet=quiet)
+    printer = Printer(faults=not quiet and not live and os.isatty(2), quiet=quiet)
 
     def start(chosen: EngineName) -> AbstractContextManager[Session]:
         return launched(

@@ -14,9 +14,9 @@ from injector.words.model import Rule, Scenario
 
 from .fields import KEYS, Field, Mistakes
 from .oneline import read
+from .scalars import resolve
 from .sets import OMITTED, split
 from .text import rule_text
-from .yaml_source import resolve
 
 _WIDTH = 100
 # Plain scalars that are read as they stand in every YAML, also within [ ] and { }.
@@ -103,8 +103,16 @@ def _key(key: str, found: Field) -> list[str]:
 
 
 def _list(key: str, words: Sequence[str]) -> list[str]:
-    line = f"{key}: [{', '.join(words)}]"
-    return [line] if len(line) <= _WIDTH - 4 else [f"{key}:", *(f"  - {one}" for one in words)]
+    line = f"{key}: ["
+    lines = []
+    for at, word in enumerate(words):
+        part = word + ("]" if at == len(words) - 1 else ",")
+        if len(line) + len(part) > _WIDTH - 8 and line[-1] != "[":
+            lines.append(line)
+            line = f"  {part}"
+        else:
+            line += part if line[-1] == "[" else f" {part}"
+    return [*lines, line]
 
 
 def _mapping(key: str, table: Sequence[tuple[str, Sequence[str]]]) -> list[str]:

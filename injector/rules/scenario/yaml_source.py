@@ -18,6 +18,8 @@ import yaml
 
 from injector.words.errors import InjectError, Mistake, ScenarioError
 
+from .scalars import resolve
+
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
 MAX_NODES = 100_000
@@ -26,13 +28,6 @@ Value: TypeAlias = "str | int | float | bool | list[Value] | dict[str, Value] | 
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML has it
 _TAG = "tag:yaml.org,2002:"
-
-# YAML 1.2.2, section 10.3.2, "Tag Resolution" of the core schema
-_NULL = re.compile(r"null|Null|NULL|~|")
-_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
-_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 _OPEN_ALREADY = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/self/fd/\d+", re.ASCII)
 _QUOTE = "quote it: values cannot begin with % ! & * @ ` > | { [ unquoted"
@@ -305,20 +300,3 @@ class _Composer:
             self.open[-1][1].append(node)
         else:
             self.root = node
-
-
-def resolve(text: str) -> str | int | float | bool | None:
-    """Return what a plain scalar is by the core schema of YAML 1.2."""
-    if _NULL.fullmatch(text):
-        return None
-    if _BOOL.fullmatch(text):
-        return text[0] in "tT"
-    if len(text) > 300:
-        return text
-    if _INT.fullmatch(text):
-        return int(text, 0) if text[1:2] in ("o", "x") else int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    if _SPECIAL.fullmatch(text):
-        return float(text.lower().replace(".", ""))
-    return text

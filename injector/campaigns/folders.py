@@ -1,0 +1,40 @@
+"""The folders that runs work in: what is in them, and how they go away."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+
+
+def remove(folder: str) -> None:
+    """Remove a folder, also what the target made read-only in it."""
+    for here, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            os.chmod(here, 0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def digests(top: str, *, read: bool = True) -> dict[str, str]:
+    """Return a digest of each file below a folder by its name in it; "" unless it is read."""
+    found: dict[str, str] = {}
+    for here, folders, files in os.walk(top):
+        for name in (*files, *(one for one in folders if os.path.islink(os.path.join(here, one)))):
+            path = os.path.join(here, name)
+            found[os.path.relpath(path, top)] = _digest(path) if read else ""
+        if not files and not folders and here != top:
+            found[os.path.relpath(here, top) + "/"] = ""
+    return found
+
+
+def _digest(path: str) -> str:
+    try:
+        if os.path.islink(path):
+            return f"-> {os.readlink(path)}"
+        if not os.path.isfile(path):
+            return "special"
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"? {error.strerror}"
