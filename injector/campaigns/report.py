@@ -29,7 +29,7 @@ from injector.words.syscalls import X86_64
 FAILURES = tuple(one.value for one in Verdict if one.failed)
 """The verdicts that are failures of the program, the worst first."""
 
-UNREACHED = "unreached"
+UNREACHED = Verdict.UNREACHED.value
 PLANNED = "planned"
 VERDICTS = (*FAILURES, "error", "handled", "unaffected", UNREACHED, PLANNED)
 """Every outcome of a run, the worst first: the store's verdicts, and what no verdict is of."""
@@ -47,6 +47,9 @@ MEANINGS = {
     UNREACHED: "the call was not made in this run",
     PLANNED: "not run yet",
 }
+
+_WHERE = frozenset(("shard", "cwd"))
+"""Options in which shards of one campaign differ: each job of a CI has a folder of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +311,7 @@ def _difference(one: Report, other: Report) -> str:
     mine, theirs = one.campaign, other.campaign
     if mine.command != theirs.command:
         return f"the commands are {shlex.join(mine.command)} and {shlex.join(theirs.command)}"
-    names = sorted((mine.options.keys() | theirs.options.keys()) - {"shard"})
+    names = sorted((mine.options.keys() | theirs.options.keys()) - _WHERE)
     differ = [
         f"{name} is {_value(mine.options, name)} and {_value(theirs.options, name)}"
         for name in names

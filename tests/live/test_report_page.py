@@ -62,14 +62,14 @@ def test_it_loads_without_an_error_and_asks_for_nothing(browser: Browser, tmp_pa
         "S1silent",
         "+2handled",
         "·1unaffected",
-        "–1unreached",
+        "–1not reached",
     ]
     assert browser.texts(".finding b") == [
         "SIGSEGV in shop when openat fails with ENOMEM",
         "half an order is written, status 0",
     ]
     assert browser.run(CELLS) == [
-        "close, EIO: once unreached",
+        "close, EIO: once not reached",
         "openat in openStore, EIO: once handled, persistent handled",
         "openat in openStore, ENOMEM: once crash, persistent crash",
         "write in store::commit(int), EINTR: once unaffected",

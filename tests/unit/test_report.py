@@ -24,7 +24,7 @@ def test_counts_and_order(tmp_path: Path) -> None:
         ("silent", 1),
         ("handled", 2),
         ("unaffected", 1),
-        ("unreached", 1),
+        ("not reached", 1),
     ]
     assert report.seconds == pytest.approx(7 * 0.25)
     assert report.faults() == ("error=EIO", "error=EINTR", "error=ENOMEM", "short=1")
@@ -49,7 +49,7 @@ def test_a_failure_without_its_fault_is_still_one(tmp_path: Path) -> None:
         ARun("0/openat#3", "error=EACCES", "handled", fired=False),
     ]
     report = load([database(tmp_path / "s.db", runs, [])])
-    assert report.verdicts == {"crash": 1, "unreached": 1}
+    assert report.verdicts == {"crash": 1, "not reached": 1}
 
 
 def test_the_command_that_repeats_a_run(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def shard(tmp_path: Path, number: int, of: int = 2, **more: object) -> Path:
     mine = [run if run.shard == number else replace(run, verdict=None) for run in runs]
     known = {run.key for run in mine if run.verdict}
     findings = [one for one in FINDINGS if one.run in known]
-    options = {"mode": "both", "shard": f"{number}/{of}", **more}
+    options = {"mode": "both", "shard": [number, of], "cwd": f"/job-{number}", **more}
     return database(tmp_path / f"{number}.db", mine, findings, options=options)
 
 

@@ -35,11 +35,11 @@ shop 'order 1'
 2026-01-02 03:04 UTC, inject 0.1.0
 3 points, 5 kinds, 7 runs, 1.8 s of runs
 
-  C  crash       2  a process died of a fatal signal
-  S  silent      1  status 0, and another output
-  +  handled     2  the program noticed and said so
-  .  unaffected  1  it did what it does without the fault
-  -  unreached   1  the call was not made in this run
+  C  crash        2  a process died of a fatal signal
+  S  silent       1  status 0, and another output
+  +  handled      2  the program noticed and said so
+  .  unaffected   1  it did what it does without the fault
+  -  not reached  1  the call was not made in this run
 
           EIO  EINTR  ENOMEM  short 1
   close   -

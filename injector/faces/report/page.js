@@ -17,13 +17,14 @@
     return element;
   }
   const sign = (verdict) => data.verdicts[verdict].sign;
+  const look = (verdict) => `v-${word(verdict).replace(" ", "-")}`;
   const word = (verdict) => data.verdicts[verdict].name;
   const plural = (number, what) => `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
 
   function tile(...verdicts) {
     if (verdicts.length === 1)
-      return make("span", `tile v-${word(verdicts[0])}`, sign(verdicts[0]));
-    return make("span", "tile", ...verdicts.map((one) => make("i", `v-${word(one)}`, sign(one))));
+      return make("span", `tile ${look(verdicts[0])}`, sign(verdicts[0]));
+    return make("span", "tile", ...verdicts.map((one) => make("i", look(one), sign(one))));
   }
 
   // ---- what fits the filter
@@ -56,7 +57,7 @@
     }
     data.verdicts.forEach((verdict, index) => {
       if (!verdict.count) return;
-      const part = make("i", `v-${verdict.name}`);
+      const part = make("i", look(index));
       part.style.flexGrow = verdict.count;
       at("share").append(part);
       const card = make("button", "card", tile(index), make("b", "", verdict.count.toLocaleString("en")),
