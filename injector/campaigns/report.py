@@ -184,10 +184,23 @@ class Report:
             if finding.command and finding.run is not None and finding.run.key == run.key:
                 return finding.command
         rules = [word for rule in run.rules for word in ("-e", rule)]
-        return shlex.join(["inject", "run", *rules, "--", *self.campaign.command])
+        command = [word.replace("{run}", str(run.number)) for word in self.campaign.command]
+        line = shlex.join(["inject", "run", *rules, "--", *command])
+        if (self.campaign.baseline.get("stdout") or {}).get("size"):
+            line += " >/dev/null"  # what goes to a terminal is written line by line: other calls
+        setup, workdir = (self.campaign.options.get(name) for name in ("setup", "workdir"))
+        if setup:
+            line = f"{{ {setup}; }} && {line}"
+        if workdir:
+            line = f'd=$(mktemp -d) && cp -a {shlex.quote(workdir)}/. "$d" && cd "$d" && {line}'
+        return line
 
     def rows(self) -> tuple[Row, ...]:
-        """Return the matrix: each kind of call with its runs by fault, in the calls' order."""
+        """Return the matrix: each kind of call with its runs by fault.
+
+        System calls whose faults made the program fail come first; each has its kinds in the
+        order of the runs.
+        """
         cells: dict[tuple[str, str], dict[str, list[Run]]] = {}
         first: dict[tuple[str, str], Run] = {}
         for run in self.runs:
@@ -201,7 +214,8 @@ class Report:
             function, callers = site_function(self.point(first[key]).stack)
             kept = {fault: tuple(runs) for fault, runs in by_fault.items()}
             rows.append(Row(first[key].syscall, function, callers, first[key].kind, kept))
-        return tuple(sorted(rows, key=lambda row: row.syscall))
+        failing = {run.syscall for run in self.runs if run.failed}
+        return tuple(sorted(rows, key=lambda row: (row.syscall not in failing, row.syscall)))
 
     def faults(self) -> tuple[str, ...]:
         """Return the matrix's columns: the faults that most kinds of calls can have first."""

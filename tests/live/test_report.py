@@ -78,3 +78,19 @@ def test_a_database_where_nothing_can_be_written(sweep: Path) -> None:
         assert finish([*words, *REPORT, sweep])[0] == 0
     finally:
         sweep.parent.chmod(0o755)
+
+
+def test_a_real_sweep_is_reported_in_every_form(tmp_path: Path) -> None:
+    source = tmp_path / "real.db"
+    words = ["sweep", "-q", "-e", "openat:error=EACCES", "--db", source, "--"]
+    status, _, err = finish([*INJECT, *words, "cat", "/etc/hostname"], cwd=tmp_path)
+    assert status in (0, 1), err
+    page, xml = tmp_path / "p.html", tmp_path / "p.xml"
+    status, out, err = finish([*REPORT, source, "--html", page, "--junit", xml])
+    assert (status, err) == (0, "")
+    assert out.startswith("cat /etc/hostname\n") and "openat" in out
+    told = json.loads(finish([*REPORT, source, "--json"])[1])
+    assert told["complete"] and told["verdicts"]["handled"] >= 1
+    assert {run["syscall"] for run in told["runs"]} == {"openat"}
+    assert int(ElementTree.parse(xml).getroot()[0].get("tests") or "") > 0
+    assert page.read_text().startswith("<!DOCTYPE html>")

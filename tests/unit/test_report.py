@@ -35,7 +35,7 @@ def test_counts_and_order(tmp_path: Path) -> None:
 
 
 def test_rows_are_the_kinds_of_calls(tmp_path: Path) -> None:
-    close, opened, written = load([database(tmp_path / "s.db")]).rows()
+    opened, written, close = load([database(tmp_path / "s.db")]).rows()
     assert (close.syscall, close.function, close.callers) == ("close", "", ())
     assert (opened.function, opened.callers) == ("openStore", ("main",))
     assert worst(opened.cells["error=ENOMEM"]) == "crash"
@@ -59,6 +59,16 @@ def test_the_command_that_repeats_a_run(tmp_path: Path) -> None:
     assert (
         commands["persistent 0/openat#3 error=EIO"]
         == "inject run -e 'site=0/openat#3+:error=EIO' -- shop 'order 1'"
+    )
+
+
+def test_the_command_that_repeats_a_run_makes_its_folder(tmp_path: Path) -> None:
+    options = {"setup": "make it", "workdir": "/tem plate", "cwd": "/"}
+    path = database(tmp_path / "s.db", command=["shop", "--port=8{run}"], options=options)
+    report = load([path])
+    assert report.repeat(report.runs[0]) == (
+        """d=$(mktemp -d) && cp -a '/tem plate'/. "$d" && cd "$d" && { make it; } && """
+        "inject run -e 'site=0/openat#3:error=EIO' -- shop --port=80"
     )
 
 

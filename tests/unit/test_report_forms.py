@@ -88,6 +88,16 @@ def test_every_verdict_has_its_words_and_its_own_sign() -> None:
     assert len(set(SIGNS.values())) == len(SIGNS)
 
 
+def test_the_documentation_has_the_outcomes_and_the_fields(report: Report) -> None:
+    text = Path(__file__).parents[2].joinpath("docs/report.md").read_text()
+    rows = re.findall(r"^\| `(.)` \| `(.*)` \| (.*) \|$", text, re.MULTILINE)
+    assert rows == [(SIGNS[one], one, MEANINGS[one]) for one in VERDICTS]
+    told = document(report)
+    for fields in (told, told["databases"][0], told["findings"][0], told["runs"][0]):
+        for name in fields:
+            assert f"`{name}`" in text
+
+
 def test_table(report: Report) -> None:
     assert "".join(f"{line.plain}\n" for line in lines(report, 100)) == TABLE
 
@@ -370,7 +380,7 @@ def test_page_has_everything_inside(report: Report) -> None:
     text = page(report)
     assert not re.search(r"https?://|//[a-z]|@import|url\(", re.sub("(?m)^ *//.*", "", text))
     data = inside(text)
-    assert [row["syscall"] for row in data["rows"]] == ["close", "openat", "write"]
+    assert [row["syscall"] for row in data["rows"]] == ["openat", "write", "close"]
     assert data["runs"][2]["command"] == FINDINGS[1].command
     assert data["outputs"] == ["opening\nSegmentation fault"]
     assert [one["title"] for one in data["findings"]] == [one.title for one in report.findings]
