@@ -448,8 +448,20 @@ class Sweep:
             if run.key not in recorded
             and run.verdict in (Verdict.HANDLED, Verdict.UNAFFECTED, Verdict.SILENT, Verdict.LEAK)
         ]
-        for first in firsts:
-            self._ready.append(_Task(self._recording(first.rules), partial(self._second, first)))
+        # The recordings of several faults lead to the same code, and the first of them stands for
+        # it: which that is must not depend on which recording ends first.
+        made: dict[int, Attempted] = {}
+        turn = 0
+
+        def then(place: int, recording: Attempted) -> Iterator[Event]:
+            nonlocal turn
+            made[place] = recording
+            while turn in made:
+                yield from self._second(firsts[turn], made.pop(turn))
+                turn += 1
+
+        for place, first in enumerate(firsts):
+            self._ready.append(_Task(self._recording(first.rules), partial(then, place)))
         yield from self._work()
 
     def _second(self, first: RunRow, made: Attempted) -> Iterator[Event]:
@@ -465,7 +477,6 @@ class Sweep:
                 rule = f"site={row.site.rpartition(' ')[2]}:{fault}"
                 rules = (*first.rules, rule)
                 runs.append(self._row("second", row.site, row.syscall, fault, kind, rules))
-        # The recordings of several faults lead to the same code: the first of them stands for it.
         self._adopt(fresh)
         runs = [replace(run, shard=self._shard[0]) for run in runs]
         self.store.plan((point.row for point in fresh), runs, recorded=first.key)
