@@ -197,6 +197,20 @@ def test_a_narrow_page_shows_details_above_it(shop: Browser) -> None:
         shop.resize(1400, 1000)
 
 
+def test_a_sweep_without_runs_and_one_that_is_unfinished(browser: Browser, tmp_path: Path) -> None:
+    write(tmp_path / "empty.html", database(tmp_path / "empty.db", [], [], []))
+    browser.log("browser")
+    browser.open(tmp_path / "empty.html")
+    assert browser.log("browser") == []
+    assert browser.text("#findings-none") == "None: no fault made the program fail."
+    planned = [RUNS[0], replace(RUNS[1], verdict=None)]
+    write(tmp_path / "half.html", database(tmp_path / "half.db", planned, []))
+    browser.open(tmp_path / "half.html")
+    assert browser.log("browser") == []
+    assert browser.text("#unfinished").startswith("Unfinished: 1 of 2 runs is not made yet; ")
+    assert browser.texts("td .tile") == ["+_"]
+
+
 def test_ten_thousand_cells(browser: Browser, tmp_path: Path) -> None:
     faults = [f"error=E{number}" for number in range(10)]
     points = [
