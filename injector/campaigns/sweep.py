@@ -34,6 +34,7 @@ _UNLIMITED = 120.0  # seconds for the first run, of which nobody knows how long 
 _LEAST = 5.0  # seconds before a run counts as hung
 _TIMES = 10  # so many times as long as without faults is a hang
 _RECORDING = 100  # times slower a recording may be
+_NUMBERED = ("socket:", "pipe:", "anon_inode:")
 _LIBRARIES = ("libc.so", "libc-", "ld-linux", "ld-musl", "libpthread", "[vdso]")
 
 
@@ -564,13 +565,20 @@ class Sweep:
         return FindingRow(run.fingerprint, run.verdict, run.key, count, None, command, title)
 
     def _where(self, run: RunRow) -> str:
-        """Return in which of the program's functions the fault was."""
+        """Return on which file, and in which of the program's functions the fault was."""
         point = self._points.get(run.site)
-        for frame in point.stack if point is not None else ():
+        if point is None:
+            return ""
+        known = point.path and not point.path.startswith(_NUMBERED)
+        file = f" of {point.path}" if known else ""
+        for frame in point.stack:
             name, _, library = frame.partition(" (")
-            if not any(one in library for one in _LIBRARIES):
-                return f" in {name.partition('+')[0]}"
-        return ""
+            if any(one in library for one in _LIBRARIES):
+                continue
+            if name.startswith("0x"):
+                return f"{file} at {library.rpartition('/')[2].rstrip(')')}+{name}"
+            return f"{file} in {name.partition('+')[0]}"
+        return file
 
     def _keep_finding(self, finding: FindingRow) -> None:
         self._findings[finding.fingerprint] = finding
