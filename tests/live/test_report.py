@@ -94,3 +94,25 @@ def test_a_real_sweep_is_reported_in_every_form(tmp_path: Path) -> None:
     assert {run["syscall"] for run in told["runs"]} == {"openat"}
     assert int(ElementTree.parse(xml).getroot()[0].get("tests") or "") > 0
     assert page.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_the_shards_of_a_real_sweep_are_one_report(tmp_path: Path) -> None:
+    rule = ["-q", "-e", "openat,read,write:error=EIO"]
+    files = []
+    for number in (1, 2):
+        folder = tmp_path / f"job-{number}"
+        folder.mkdir()
+        files.append(folder / "part.db")
+        words = ["sweep", *rule, "--shard", f"{number}/2", "--db", "part.db", "--"]
+        status, _, err = finish([*INJECT, *words, "cat", "/etc/hostname"], cwd=folder)
+        assert status in (0, 1), err
+    half = json.loads(finish([*REPORT, files[0], "--json"])[1])
+    assert not half["complete"] and half["shards_missing"] == [2]
+    whole = json.loads(finish([*REPORT, *files, "--json"])[1])
+    assert whole["complete"] and whole["missing"] == 0
+    keys = [run["key"] for run in whole["runs"]]
+    assert len(set(keys)) == len(keys) == len(half["runs"])
+    shown = finish([*REPORT, files[0]])[1]
+    missing, of = half["missing"], len(half["runs"])
+    said = f"unfinished: {missing} of {of} runs are not made yet; no database of shard 2\n"
+    assert missing > 1 and said in shown

@@ -23,7 +23,7 @@ from injector.faces.report.github import summary, workflow_commands
 from injector.faces.report.junit import junit
 from injector.faces.report.page import page
 from injector.faces.report.table import lines
-from injector.faces.report.words import SIGNS, pasteable, plain, seconds
+from injector.faces.report.words import SIGNS, pasteable, plain, seconds, unfinished
 
 from .sweeps import FINDINGS, OPEN_STACK, POINTS, RUNS, database
 
@@ -127,6 +127,16 @@ def test_an_unfinished_sweep_says_how_to_go_on(tmp_path: Path) -> None:
         f"inject sweep --resume --db {path} -- shop 'order 1'"
     ) in shown
     assert any(line.startswith("  _  planned") for line in shown)
+
+
+def test_an_unfinished_shard_goes_on_as_that_shard(tmp_path: Path) -> None:
+    runs = [replace(RUNS[0], verdict=None, shard=2), replace(RUNS[1], verdict=None, shard=1)]
+    path = database(tmp_path / "s.db", runs, [], options={"shard": [2, 3]})
+    assert unfinished(load([path])) == (
+        "2 of 2 runs are not made yet; go on with: "
+        f"inject sweep --resume --shard 2/3 --db {path} -- shop 'order 1'; "
+        "no database of shards 1, 3"
+    )
 
 
 def test_nothing_found(tmp_path: Path) -> None:
