@@ -28,7 +28,7 @@ from injector.campaigns.trial import Job, Result
 from injector.rules.scenario.oneline import parse_rules
 from injector.rules.scenario.text import rule_text
 from injector.words.errors import InjectError
-from injector.words.model import Rule, Scenario, When
+from injector.words.model import Fail, Rule, Scenario, When
 
 _UNLIMITED = 120.0  # seconds for the first run, of which nobody knows how long it takes
 _LEAST = 5.0  # seconds before a run counts as hung
@@ -122,18 +122,18 @@ class _Chain:
     """The plain loop of one rule: its 1st, 2nd, 3rd … call, until a run ends without a fault."""
 
     rule: Rule
+    calls: str
+    fault: str
     onward: bool
     number: int = 1
 
     @property
     def name(self) -> str:
-        return f"nth {'persistent' if self.onward else 'once'} {self.rule.text}"
+        return f"nth {'persistent' if self.onward else 'once'} {rule_text(self.rule)}"
 
     def text(self) -> str:
         last = None if self.onward else self.number
-        return rule_text(
-            replace(self.rule, when=When(self.number, last), per="run", limit=None, probability=1)
-        )
+        return rule_text(replace(self.rule, when=When(self.number, last)))
 
 
 class Sweep:
@@ -244,7 +244,7 @@ class Sweep:
         )
         self._adopt(recording.points)
         runs = self._plan(recording.points) if self.settings.mode == "sites" else []
-        self.store.plan((point.row for point in recording.points), runs, recorded="")
+        self.store.plan(_told(recording.points, runs), runs, recorded="")
         yield from ()
 
     def _load(self) -> None:
@@ -280,7 +280,7 @@ class Sweep:
         if "" not in store.recorded():
             points = self._record(()).points
             runs = self._plan(points) if self.settings.mode == "sites" else []
-            store.plan((point.row for point in points), runs, recorded="")
+            store.plan(_told(points, runs), runs, recorded="")
         for row in store.points():
             self._points[row.site] = row
             self._kinds.add(row.kind)
@@ -480,7 +480,7 @@ class Sweep:
                 runs.append(self._row("second", row.site, row.syscall, fault, kind, rules))
         self._adopt(fresh)
         runs = [replace(run, shard=self._shard[0]) for run in runs]
-        self.store.plan((point.row for point in fresh), runs, recorded=first.key)
+        self.store.plan(_told(fresh, runs), runs, recorded=first.key)
         for run in runs:
             self._add(run)
         if runs:
@@ -489,10 +489,9 @@ class Sweep:
     def _plan_chains(self) -> None:
         """Begin the loops, or go on with them where they were left."""
         seen = {row.syscall for row in self._points.values()}
-        for rule in self._chain_rules(seen):
-            fault = rule.text.partition(":")[2]
-            for mode in self._modes(rule.match.syscalls_text, fault):
-                chain = _Chain(rule, mode == "persistent")
+        for rule, calls, fault in self._chain_rules(seen):
+            for mode in self._modes(calls, fault):
+                chain = _Chain(rule, calls, fault, mode == "persistent")
                 if shard_of(chain.name, self._shard[1]) != self._shard[0]:
                     continue
                 mine = "substr(key, 1, ?) = ? AND verdict != 'error'"
@@ -503,32 +502,35 @@ class Sweep:
                 chain.number = len(made) + 1
                 self._next(chain)
 
-    def _chain_rules(self, seen: set[str]) -> Iterator[Rule]:
-        if self._wanted is not None:
-            for rule in self._wanted.rules:
-                for fault in faults_of(rule):
-                    (one,) = parse_rules([f"getpid:{fault}:name=x"])
-                    text = f"{rule.match.syscalls_text}:{fault}"
-                    yield replace(rule, fault=one.fault, text=text)
-            return
-        for name in sorted(seen):
-            for fault in usual(name):
-                text = f"{name}:{fault}"
-                yield replace(parse_rules([text])[0], text=text)
+    def _chain_rules(self, seen: set[str]) -> Iterator[tuple[Rule, str, str]]:
+        """Yield a rule for each loop, its calls and its fault in words."""
+        for wanted in self._wanted.rules if self._wanted is not None else ():
+            rule = replace(wanted, per="run", limit=None, probability=1)
+            outcome = rule.fault.outcome
+            errnos = outcome.errnos if isinstance(outcome, Fail) else ()
+            faults = (
+                [replace(rule.fault, outcome=Fail(((name, 1.0),))) for name, _ in errnos]
+                if len(errnos) > 1
+                else [rule.fault]
+            )
+            for fault, text in zip(faults, faults_of(rule), strict=True):
+                yield replace(rule, fault=fault), rule.match.syscalls_text, text
+        for name in sorted(seen) if self._wanted is None else ():
+            for text in usual(name):
+                (rule,) = parse_rules([f"{name}:per=run:{text}"])
+                yield rule, name, text
 
     def _next(self, chain: _Chain) -> None:
         number = chain.number
         self._number += 1
-        name = chain.rule.match.syscalls_text
-        fault = chain.rule.text.partition(":")[2]
         run = RunRow(
             f"{chain.name} #{number}",
             self._number,
-            f"{name}#{number}{'+' * chain.onward}",
-            name,
-            fault,
+            f"{chain.calls}#{number}{'+' * chain.onward}",
+            chain.calls,
+            chain.fault,
             "nth",
-            name,
+            chain.calls,
             (chain.text(),),
             shard=self._shard[0],
         )
@@ -623,6 +625,17 @@ class Sweep:
             template = shlex.quote(settings.workdir)
             line = f'd=$(mktemp -d) && cp -a {template}/. "$d" && cd "$d" && {line}'
         return line
+
+
+def _told(points: Iterable[Point], runs: Iterable[RunRow]) -> Iterator[PointRow]:
+    """Yield what is kept of points: the stack of those that are tried, and once of each kind."""
+    tried = {run.site for run in runs}
+    kinds: set[str] = set()
+    for point in points:
+        row = point.row
+        told = row.site in tried or row.kind not in kinds
+        kinds.add(row.kind)
+        yield row if told else replace(row, stack=())
 
 
 def _words(fault: str) -> str:
