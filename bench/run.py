@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import measures
+import sweeps
 from measures import Table
 
 from tools import FULL, QUICK, Failed, Sizes, Tools
@@ -30,6 +31,8 @@ MEASURES: dict[str, Callable[[Tools, Sizes], Table]] = {
     "startup": measures.start_up,
     "traced": measures.traced,
     "watched": measures.watched,
+    "sweep": sweeps.against_strace,
+    "growth": sweeps.growth,
 }
 
 

@@ -90,15 +90,16 @@ class Tools:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.calls = self._compile("calls")
-        self.bare_program = self._compile("bare")
+        self.calls = self.compile("calls")
+        self.bare_program = self.compile("bare")
         script = Path(sys.executable).with_name("inject")
         module = [sys.executable, "-m", "injector"]
         self.injector = [str(script)] if script.exists() else module
         self.strace_there = shutil.which("strace") is not None
         self.redis_there = all(map(shutil.which, ("redis-server", "redis-benchmark")))
 
-    def _compile(self, name: str) -> str:
+    def compile(self, name: str) -> str:
+        """Return the program of a source of ours."""
         made = self.folder / name
         compiler = ["gcc", "-O2", "-o", str(made), str(HERE / f"{name}.c")]
         try:

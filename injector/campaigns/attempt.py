@@ -13,7 +13,7 @@ import resource
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -74,7 +74,8 @@ class Attempted:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for JSON: the Result's fields, and the facts."""
-        return {**self.result.as_json(), "facts": asdict(self.facts)}
+        facts = {name: getattr(self.facts, name) for name in Facts.__dataclass_fields__}
+        return {**self.result.as_json(), "facts": facts}
 
     def beside(self, other: Attempted) -> Attempted:
         """Return it with only those files that are other than in another run, to be kept."""

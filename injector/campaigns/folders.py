@@ -23,7 +23,7 @@ def digests(top: str, *, read: bool = True) -> dict[str, str]:
         for name in (*files, *(one for one in folders if os.path.islink(os.path.join(here, one)))):
             path = os.path.join(here, name)
             found[os.path.relpath(path, top)] = _digest(path) if read else ""
-        if not files and not folders and here != top:
+        if here != top:
             found[os.path.relpath(here, top) + "/"] = ""
     return found
 

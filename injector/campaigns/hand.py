@@ -25,6 +25,7 @@ from injector.words.errors import InjectError
 T = TypeVar("T")
 
 _MOST = 1000  # runs of one hand: what libraries lose at each of them stays bounded
+_IDLE = 0.3  # seconds to see that no more is asked for
 _PATIENCE = 10.0  # seconds that a run has to clean up behind itself
 
 
@@ -100,13 +101,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None and process.stdout is not None
     with contextlib.suppress(OSError):
         process.stdin.close()
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(_PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    # An idle one ends by itself, a busy one must be told.
+    for last, patience in ((signal.SIGTERM, _IDLE), (signal.SIGKILL, _PATIENCE)):
+        try:
+            process.wait(patience)
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(last)
+    process.wait()
     process.stdout.close()
 
 
@@ -131,6 +133,8 @@ def serve(parent: int, folder: str) -> None:
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
         pass
     finally:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if bench is not None:
             bench.close()

@@ -188,7 +188,8 @@ def _leak(run: Attempted, baseline: Baseline) -> Outcome | None:
         extra: list[str] = []
         if len(facts.temporary) > len(before.temporary) and "temporary files" in baseline.stable:
             extra += sorted({*facts.temporary} - {*before.temporary})
-        if "names of files" in baseline.stable:
+        # One that gives up may leave what it needs to recover: a journal, half of its output.
+        if "names of files" in baseline.stable and result.status == usual.status:
             extra += sorted({*facts.names} - {*before.names} - {*before.given})
         if extra:
             return Outcome(

@@ -47,7 +47,7 @@ ALWAYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         **dict.fromkeys(("fsync", "fdatasync", "sync_file_range"), ("EIO", "ENOSPC")),
         "close": ("EIO",),
         "flock": ("ENOLCK",),
-        **dict.fromkeys(("dup", "dup2", "dup3", "pipe", "pipe2"), _FDS),
+        **dict.fromkeys(("dup", "pipe", "pipe2"), _FDS),
         **dict.fromkeys(("mmap", "mmap2", "mremap", "brk", "mprotect", "mlock"), _MEMORY),
         **dict.fromkeys(("fork", "vfork", "clone", "clone3"), _TASKS),
         **dict.fromkeys(("execve", "execveat"), ("EACCES", "ENOMEM", "ENOENT")),

@@ -303,21 +303,26 @@ class Store:
             if recorded is not None:
                 db.execute("INSERT OR IGNORE INTO recorded VALUES (?)", (recorded,))
 
-    def done(self, run: RunRow) -> None:
-        """Write what came of a run."""
+    def done(self, run: RunRow, finding: FindingRow | None = None) -> None:
+        """Write what came of a run, and the finding that it shows."""
         with self._transaction() as db:
             db.execute(_insert("OR REPLACE"), _row(replace(run, state="done")))
+            if finding is not None:
+                self._put(finding)
 
     def found(self, finding: FindingRow) -> None:
         """Write a finding, new or known better."""
-        with self._transaction() as db:
-            db.execute(
-                "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (fingerprint) "
-                "DO UPDATE SET verdict = excluded.verdict, run = excluded.run, "
-                "runs = excluded.runs, flaky = excluded.flaky, command = excluded.command, "
-                "title = excluded.title",
-                _finding(finding),
-            )
+        with self._transaction():
+            self._put(finding)
+
+    def _put(self, finding: FindingRow) -> None:
+        self._db.execute(
+            "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (fingerprint) "
+            "DO UPDATE SET verdict = excluded.verdict, run = excluded.run, "
+            "runs = excluded.runs, flaky = excluded.flaky, command = excluded.command, "
+            "title = excluded.title",
+            _finding(finding),
+        )
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -28,12 +28,13 @@ from injector.campaigns.trial import Job, Result
 from injector.rules.scenario.oneline import parse_rules
 from injector.rules.scenario.text import rule_text
 from injector.words.errors import InjectError
-from injector.words.model import Rule, Scenario, When
+from injector.words.model import Fail, Rule, Scenario, When
 
 _UNLIMITED = 120.0  # seconds for the first run, of which nobody knows how long it takes
 _LEAST = 5.0  # seconds before a run counts as hung
 _TIMES = 10  # so many times as long as without faults is a hang
 _RECORDING = 100  # times slower a recording may be
+_NUMBERED = ("socket:", "pipe:", "anon_inode:")
 _LIBRARIES = ("libc.so", "libc-", "ld-linux", "ld-musl", "libpthread", "[vdso]")
 
 
@@ -121,18 +122,18 @@ class _Chain:
     """The plain loop of one rule: its 1st, 2nd, 3rd … call, until a run ends without a fault."""
 
     rule: Rule
+    calls: str
+    fault: str
     onward: bool
     number: int = 1
 
     @property
     def name(self) -> str:
-        return f"nth {'persistent' if self.onward else 'once'} {self.rule.text}"
+        return f"nth {'persistent' if self.onward else 'once'} {rule_text(self.rule)}"
 
     def text(self) -> str:
         last = None if self.onward else self.number
-        return rule_text(
-            replace(self.rule, when=When(self.number, last), per="run", limit=None, probability=1)
-        )
+        return rule_text(replace(self.rule, when=When(self.number, last)))
 
 
 class Sweep:
@@ -177,6 +178,7 @@ class Sweep:
         self._points: dict[str, PointRow] = {}
         self._kinds: set[str] = set()
         self._findings: dict[str, FindingRow] = {}
+        self._first: dict[str, int] = {}  # of each finding, the number of the run that shows it
         self._baseline: Baseline | None = None
 
     @property
@@ -242,7 +244,7 @@ class Sweep:
         )
         self._adopt(recording.points)
         runs = self._plan(recording.points) if self.settings.mode == "sites" else []
-        self.store.plan((point.row for point in recording.points), runs, recorded="")
+        self.store.plan(_told(recording.points, runs), runs, recorded="")
         yield from ()
 
     def _load(self) -> None:
@@ -278,7 +280,7 @@ class Sweep:
         if "" not in store.recorded():
             points = self._record(()).points
             runs = self._plan(points) if self.settings.mode == "sites" else []
-            store.plan((point.row for point in points), runs, recorded="")
+            store.plan(_told(points, runs), runs, recorded="")
         for row in store.points():
             self._points[row.site] = row
             self._kinds.add(row.kind)
@@ -382,18 +384,25 @@ class Sweep:
             detail=outcome.detail,
             result=made.beside(self.baseline.first).as_json(),
         )
-        self.store.done(run)
+        finding = self._shown_by(run)
+        self.store.done(run, finding)
         yield Ran(run, outcome)
-        if fingerprint is not None:
-            known = self._findings.get(fingerprint)
-            if known is None:
-                self._keep_finding(self._finding(run, 1))
-                yield Found(self._findings[fingerprint])
-                return
-            earliest = self.store.run(known.run)
-            if earliest is not None and run.number < earliest.number:
-                known = self._finding(run, known.runs)  # whichever run ends first, it is the same
-            self._keep_finding(replace(known, runs=known.runs + 1))
+        if finding is not None:
+            fresh = finding.fingerprint not in self._findings
+            self._findings[finding.fingerprint] = finding
+            if fresh:
+                yield Found(finding)
+
+    def _shown_by(self, run: RunRow) -> FindingRow | None:
+        """Return the finding that a run shows, as it is known with it."""
+        if run.fingerprint is None:
+            return None
+        known = self._findings.get(run.fingerprint)
+        if known is not None and self._first[run.fingerprint] <= run.number:
+            return replace(known, runs=known.runs + 1)
+        # Whichever run ends first: the finding is shown by the one that is first in the plan.
+        self._first[run.fingerprint] = run.number
+        return self._finding(run, known.runs + 1 if known is not None else 1)
 
     # -- the plan -------------------------------------------------------------------
 
@@ -440,8 +449,20 @@ class Sweep:
             if run.key not in recorded
             and run.verdict in (Verdict.HANDLED, Verdict.UNAFFECTED, Verdict.SILENT, Verdict.LEAK)
         ]
-        for first in firsts:
-            self._ready.append(_Task(self._recording(first.rules), partial(self._second, first)))
+        # The recordings of several faults lead to the same code, and the first of them stands for
+        # it: which that is must not depend on which recording ends first.
+        made: dict[int, Attempted] = {}
+        turn = 0
+
+        def then(place: int, recording: Attempted) -> Iterator[Event]:
+            nonlocal turn
+            made[place] = recording
+            while turn in made:
+                yield from self._second(firsts[turn], made.pop(turn))
+                turn += 1
+
+        for place, first in enumerate(firsts):
+            self._ready.append(_Task(self._recording(first.rules), partial(then, place)))
         yield from self._work()
 
     def _second(self, first: RunRow, made: Attempted) -> Iterator[Event]:
@@ -457,10 +478,9 @@ class Sweep:
                 rule = f"site={row.site.rpartition(' ')[2]}:{fault}"
                 rules = (*first.rules, rule)
                 runs.append(self._row("second", row.site, row.syscall, fault, kind, rules))
-        # The recordings of several faults lead to the same code: the first of them stands for it.
         self._adopt(fresh)
         runs = [replace(run, shard=self._shard[0]) for run in runs]
-        self.store.plan((point.row for point in fresh), runs, recorded=first.key)
+        self.store.plan(_told(fresh, runs), runs, recorded=first.key)
         for run in runs:
             self._add(run)
         if runs:
@@ -469,10 +489,9 @@ class Sweep:
     def _plan_chains(self) -> None:
         """Begin the loops, or go on with them where they were left."""
         seen = {row.syscall for row in self._points.values()}
-        for rule in self._chain_rules(seen):
-            fault = rule.text.partition(":")[2]
-            for mode in self._modes(rule.match.syscalls_text, fault):
-                chain = _Chain(rule, mode == "persistent")
+        for rule, calls, fault in self._chain_rules(seen):
+            for mode in self._modes(calls, fault):
+                chain = _Chain(rule, calls, fault, mode == "persistent")
                 if shard_of(chain.name, self._shard[1]) != self._shard[0]:
                     continue
                 mine = "substr(key, 1, ?) = ? AND verdict != 'error'"
@@ -483,32 +502,35 @@ class Sweep:
                 chain.number = len(made) + 1
                 self._next(chain)
 
-    def _chain_rules(self, seen: set[str]) -> Iterator[Rule]:
-        if self._wanted is not None:
-            for rule in self._wanted.rules:
-                for fault in faults_of(rule):
-                    (one,) = parse_rules([f"getpid:{fault}:name=x"])
-                    text = f"{rule.match.syscalls_text}:{fault}"
-                    yield replace(rule, fault=one.fault, text=text)
-            return
-        for name in sorted(seen):
-            for fault in usual(name):
-                text = f"{name}:{fault}"
-                yield replace(parse_rules([text])[0], text=text)
+    def _chain_rules(self, seen: set[str]) -> Iterator[tuple[Rule, str, str]]:
+        """Yield a rule for each loop, its calls and its fault in words."""
+        for wanted in self._wanted.rules if self._wanted is not None else ():
+            rule = replace(wanted, per="run", limit=None, probability=1)
+            outcome = rule.fault.outcome
+            errnos = outcome.errnos if isinstance(outcome, Fail) else ()
+            faults = (
+                [replace(rule.fault, outcome=Fail(((name, 1.0),))) for name, _ in errnos]
+                if len(errnos) > 1
+                else [rule.fault]
+            )
+            for fault, text in zip(faults, faults_of(rule), strict=True):
+                yield replace(rule, fault=fault), rule.match.syscalls_text, text
+        for name in sorted(seen) if self._wanted is None else ():
+            for text in usual(name):
+                (rule,) = parse_rules([f"{name}:per=run:{text}"])
+                yield rule, name, text
 
     def _next(self, chain: _Chain) -> None:
         number = chain.number
         self._number += 1
-        name = chain.rule.match.syscalls_text
-        fault = chain.rule.text.partition(":")[2]
         run = RunRow(
             f"{chain.name} #{number}",
             self._number,
-            f"{name}#{number}{'+' * chain.onward}",
-            name,
-            fault,
+            f"{chain.calls}#{number}{'+' * chain.onward}",
+            chain.calls,
+            chain.fault,
             "nth",
-            name,
+            chain.calls,
             (chain.text(),),
             shard=self._shard[0],
         )
@@ -534,6 +556,7 @@ class Sweep:
             firsts.setdefault(run.fingerprint, run)
         for fingerprint, count in counts.items():
             finding = known.get(fingerprint) or self._finding(firsts[fingerprint], count)
+            self._first[fingerprint] = firsts[fingerprint].number
             self._keep_finding(replace(finding, runs=count))
 
     def _finding(self, run: RunRow, count: int) -> FindingRow:
@@ -544,13 +567,20 @@ class Sweep:
         return FindingRow(run.fingerprint, run.verdict, run.key, count, None, command, title)
 
     def _where(self, run: RunRow) -> str:
-        """Return in which of the program's functions the fault was."""
+        """Return on which file, and in which of the program's functions the fault was."""
         point = self._points.get(run.site)
-        for frame in point.stack if point is not None else ():
+        if point is None:
+            return ""
+        known = point.path and not point.path.startswith(_NUMBERED)
+        file = f" of {point.path}" if known else ""
+        for frame in point.stack:
             name, _, library = frame.partition(" (")
-            if not any(one in library for one in _LIBRARIES):
-                return f" in {name.partition('+')[0]}"
-        return ""
+            if any(one in library for one in _LIBRARIES):
+                continue
+            if name.startswith("0x"):
+                return f"{file} at {library.rpartition('/')[2].rstrip(')')}+{name}"
+            return f"{file} in {name.partition('+')[0]}"
+        return file
 
     def _keep_finding(self, finding: FindingRow) -> None:
         self._findings[finding.fingerprint] = finding
@@ -595,6 +625,17 @@ class Sweep:
             template = shlex.quote(settings.workdir)
             line = f'd=$(mktemp -d) && cp -a {template}/. "$d" && cd "$d" && {line}'
         return line
+
+
+def _told(points: Iterable[Point], runs: Iterable[RunRow]) -> Iterator[PointRow]:
+    """Yield what is kept of points: the stack of those that are tried, and once of each kind."""
+    tried = {run.site for run in runs}
+    kinds: set[str] = set()
+    for point in points:
+        row = point.row
+        told = row.site in tried or row.kind not in kinds
+        kinds.add(row.kind)
+        yield row if told else replace(row, stack=())
 
 
 def _words(fault: str) -> str:

@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from injector.campaigns.outcome import CRASHES
@@ -143,7 +143,14 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return asdict(self)
+        return {
+            **_fields(self),
+            "crashes": [_fields(one) for one in self.crashes],
+            "injections": [_fields(one) for one in self.injections],
+            "stdout": _fields(self.stdout),
+            "stderr": _fields(self.stderr),
+            "check": _fields(self.check) if self.check is not None else None,
+        }
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Result:
@@ -157,6 +164,11 @@ class Result:
         made["stdout"], made["stderr"] = Output(**fields["stdout"]), Output(**fields["stderr"])
         made["check"] = Step(**fields["check"]) if fields["check"] is not None else None
         return cls(**made)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """Return what asdict does, of one level: a campaign does it for each of its runs."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 class Bench:
