@@ -168,11 +168,7 @@ class Store:
         store = cls(path, _connect(path))
         try:
             store.claim()
-            if _version(path, store._db):
-                raise InjectError(
-                    f"{path} holds a campaign already",
-                    help="--resume goes on with it; --db FILE takes another file",
-                )
+            store._require_vacant()
             with store._transaction() as db:
                 for statement in _TABLES.split(";"):
                     db.execute(statement)
@@ -192,6 +188,27 @@ class Store:
             store.close()
             raise
         return store
+
+    @classmethod
+    def require_vacant(cls, path: Path) -> None:
+        """Refuse a file that `create` would refuse.
+
+        Raises:
+            InjectError: it is not vacant.
+        """
+        if path.exists():
+            store = cls(path, _connect(path))
+            try:
+                store._require_vacant()
+            finally:
+                store.close()
+
+    def _require_vacant(self) -> None:
+        if _version(self.path, self._db):
+            raise InjectError(
+                f"{self.path} holds a campaign already",
+                help="--resume goes on with it; --db FILE takes another file",
+            )
 
     @classmethod
     def open(cls, path: Path) -> Store:

@@ -225,9 +225,7 @@ class Sweep:
         yield from self._verify()
 
     def _begin(self) -> Iterator[Event]:
-        if self.path.exists():
-            # Before the program is run: nobody waits for a refusal.
-            Store.create(self.path, Campaign("", "", (), {}, {})).close()
+        Store.require_vacant(self.path)  # before the program is run: nobody waits for a refusal
         first, second = (self._now(Attempt(self._job(()))) for _ in range(2))
         self._require_sound(first)
         self._limit = self.settings.timeout or max(

@@ -148,6 +148,13 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(InjectError, match="holds a campaign already") as refused:
         Store.create(path, CAMPAIGN)
     assert "--resume" in refused.value.help
+    with pytest.raises(InjectError, match="holds a campaign already"):
+        Store.require_vacant(path)
+    for vacant in (tmp_path / "none.db", tmp_path / "empty.db"):
+        if vacant.name == "empty.db":
+            vacant.touch()
+        Store.require_vacant(vacant)
+        Store.create(vacant, CAMPAIGN).close()
     other = tmp_path / "other.db"
     db = sqlite3.connect(other)
     db.execute("CREATE TABLE t (x)")
