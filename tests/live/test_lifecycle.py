@@ -139,8 +139,9 @@ def test_a_setuid_program(tmp_path: Path, victim: Victim) -> None:
 
 
 @pytest.mark.only("notify")
-def test_a_run_inside_a_run_is_refused() -> None:
-    inner = [*INJECT, "run", "-q", "-e", NEVER, "--", "echo", "started"]
+@pytest.mark.only("notify")
+def test_a_second_listener_is_refused() -> None:
+    inner = [*INJECT, "run", "-q", "--engine=notify", "-e", NEVER, "--", "echo", "started"]
     run = inject(["-q", "-e", NEVER], inner)
     assert (run.status, run.out) == (125, "")
     assert run.err.startswith("inject: another supervisor already listens")
