@@ -109,6 +109,7 @@ class Attempted:
 def attempt(wish: Attempt, bench: Bench) -> Attempted:
     """Carry it out in a place that is used again."""
     job = wish.job
+    assert bench.folder is not None  # a hand has one
     with _folder(bench.folder, wish.keep) as folder:
         work, temporary = os.path.join(folder, "work"), os.path.join(folder, "tmp")
         if job.workdir is not None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
 from injector.campaigns.outcome import crash, ending, report
-from injector.campaigns.trial import Job, Result, carry_out
+from injector.campaigns.trial import Bench, Job, Result, carry_out
 from injector.rules.decide import RulesDecider
 from injector.rules.plan import Plan, PlanDecider, Planned
 from injector.rules.scenario.oneline import parse_rule
@@ -125,6 +126,7 @@ class Shrinker:
         self._tell = tell
         self._carry = carry
         self._wanted = ""
+        self._bench = Bench()
         self._cache: dict[tuple[str, ...], bool] = {}
         self._others: dict[str, Faults] = {}
         self._doing = "all of them"
@@ -137,6 +139,10 @@ class Shrinker:
         Raises:
             NotReproduced: all faults together do not make it fail.
         """
+        with closing(self._bench):
+            return self._shrink()
+
+    def _shrink(self) -> Shrunk:
         before = len(self.best)
         self._begin()
         again = True
@@ -205,7 +211,7 @@ class Shrinker:
     def _run(self, faults: Faults, decides: Callable[[Scenario, int], RulesDecider]) -> Result:
         self.runs += 1
         job = replace(self._job, rules=self._key(faults), number=self.runs)
-        result = self._carry(job, decides)
+        result = self._carry(job, decides, None, self._bench)
         self._tell(Progress(self.runs, len(self.best), self._doing))
         return result
 

@@ -25,8 +25,9 @@ from injector.linux.keeper import Keeper
 from injector.linux.launch import Apart
 from injector.rules.decide import RulesDecider
 from injector.rules.scenario.oneline import parse_rules
+from injector.session.pads import NotStarted, Pads
 from injector.session.session import Session
-from injector.session.start import engine_for_run, launched
+from injector.session.start import EngineName, engine_for_run, launched
 from injector.words.errors import InjectError
 from injector.words.events import Control, Event, Injection, TaskEnd, TaskStart
 from injector.words.model import Scenario
@@ -174,18 +175,22 @@ def _fields(value: Any) -> dict[str, Any]:
 class Bench:
     """What one who makes many runs keeps from one to the next, because it is dear to make."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str | None = None) -> None:
+        """Begin; the runs are made in `folder`, each in one of its own if there is none."""
         self.folder = folder
+        self.pads = Pads()
         self._keeper: Keeper | None = None
 
     def guard(self) -> Keeper:
-        """Return a keeper that lives."""
+        """Return a keeper that lives; a run that is not from a pad may fork now."""
+        self.pads.rest()
         if self._keeper is None or self._keeper.over:
             self._keeper = Keeper()
         return self._keeper
 
     def close(self) -> None:
-        """Dismiss the keeper."""
+        """End the helpers."""
+        self.pads.close()
         if self._keeper is not None and not self._keeper.over:
             self._keeper.dismiss()
 
@@ -213,7 +218,7 @@ def carry_out(
                 place.clean(job.teardown)
                 return Result(job.number, error=_failed("setup", step))
         try:
-            result = place.run(decider, bench.guard() if bench is not None else None)
+            result = place.run(decider, bench)
             if look is not None:
                 look()
             if job.check is not None and not result.error:
@@ -281,40 +286,66 @@ class _Place:
         if teardown is not None:
             self.step(teardown)
 
-    def run(self, decider: Callable[[Scenario, int], RulesDecider], guard: Keeper | None) -> Result:
+    def run(self, decider: Callable[[Scenario, int], RulesDecider], bench: Bench | None) -> Result:
         """Run the command under its rules."""
         job = self.job
         scenario = Scenario(parse_rules(job.rules))
-        heard = _Heard(job)
         begun = time.monotonic()
         try:
             engine, _ = engine_for_run(job.engine, scenario, job.stacks)
-            with (
-                open(os.devnull, "rb") as nothing,
-                launched(
-                    job.words(),
-                    decider(scenario, job.seed),
-                    scenario,
-                    engine=engine,
-                    watched=frozenset(job.watched),
-                    timeout=int(job.timeout * 1e9),
-                    stacks=job.stacks,
-                    guard=guard,
-                    apart=Apart(
-                        (nothing.fileno(), self._out.fileno(), self._err.fileno()),
-                        self.cwd,
-                        tuple(
-                            os.fsencode(f"{name}={value}")
-                            for name, value in self._environment.items()
-                        ),
-                    ),
-                ) as session,
-            ):
-                for event in session.events():
-                    heard.take(event)
-                return heard.result(session, self._out, self._err, time.monotonic() - begun)
+            guard = None
+            if bench is not None:
+                if engine == "notify":
+                    with contextlib.suppress(NotStarted):
+                        return self._follow(
+                            decider(scenario, job.seed), scenario, engine, begun, pads=bench.pads
+                        )
+                guard = bench.guard()
+            # The slower way also tells why a command cannot be executed.
+            return self._follow(decider(scenario, job.seed), scenario, engine, begun, guard=guard)
         except InjectError as error:
             return Result(job.number, error=error.message, seconds=time.monotonic() - begun)
+
+    def _follow(
+        self,
+        decider: RulesDecider,
+        scenario: Scenario,
+        engine: EngineName,
+        begun: float,
+        *,
+        pads: Pads | None = None,
+        guard: Keeper | None = None,
+    ) -> Result:
+        job = self.job
+        heard = _Heard(job)
+        watched = frozenset(job.watched)
+        timeout = int(job.timeout * 1e9)
+        environment = tuple(
+            os.fsencode(f"{name}={value}") for name, value in self._environment.items()
+        )
+        with open(os.devnull, "rb") as nothing:
+            stdio = (nothing.fileno(), self._out.fileno(), self._err.fileno())
+            apart = Apart(stdio, self.cwd, environment)
+            if pads is not None:
+                run = pads.launched(
+                    job.words(), decider, scenario, apart=apart, watched=watched, timeout=timeout
+                )
+            else:
+                run = launched(
+                    job.words(),
+                    decider,
+                    scenario,
+                    engine=engine,
+                    watched=watched,
+                    timeout=timeout,
+                    stacks=job.stacks,
+                    guard=guard,
+                    apart=apart,
+                )
+            with run as session:
+                for event in session.events():
+                    heard.take(event)
+            return heard.result(session, self._out, self._err, time.monotonic() - begun)
 
 
 class _Heard:
@@ -398,7 +429,9 @@ def _output(file: IO[bytes]) -> Output:
 def _place(job: Job, bench: Bench | None) -> Iterator[_Place]:
     """Make the place of a run, and take it away again."""
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(_folder()) if bench is None else bench.folder
+        folder = bench.folder if bench is not None else None
+        if folder is None:
+            folder = stack.enter_context(_folder())
         cwd = os.path.abspath(job.cwd)
         if job.workdir is not None:
             cwd = os.path.join(folder, "work")

@@ -30,6 +30,7 @@ from injector.linux.ending import end_target
 from injector.linux.keeper import Keeper, lost
 from injector.linux.launch import Launched, Started, exec_state
 from injector.linux.seccomp import Grafted, Listener
+from injector.linux.zygote import Zygote
 from injector.rules.decide import Order
 from injector.words.errors import InjectError
 from injector.words.model import Rule
@@ -103,7 +104,7 @@ class NotifyEngine:
 
     def __init__(
         self,
-        target: Launched | Grafted,
+        target: Launched | Grafted | Zygote,
         arches: Iterable[Arch],
         bell: Doorbell,
         keeper: Keeper,
@@ -111,7 +112,7 @@ class NotifyEngine:
     ) -> None:
         """Answer for a target; `named` are the calls its filter stops without a test."""
         self.named: frozenset[str] | None = frozenset(named)
-        self.first = target.pid
+        self.first = 0 if isinstance(target, Zygote) else target.pid
         self._launched = target if isinstance(target, Launched) else None
         self.kinship = Kinship()
         self.status: int | None = None
@@ -130,17 +131,21 @@ class NotifyEngine:
         self._executed = self._launched is None
         self._left = False
         self._table = _table(tuple(arches))
-        bell.add(target.listener, 0)
         bell.add(self._timer.fd)
         self._report = -1
         match target:
             case Launched(report=report):
+                bell.add(target.listener, 0)
                 keeper.watch_listener(target.listener)
                 # Its end tells of the execve: the program may never make a call that stops.
                 self._report = report
                 bell.add(report)
             case Grafted():
+                bell.add(target.listener, 0)
                 self._take_over(target)
+            case Zygote():
+                self._report = target.fileno()
+                bell.add(self._report)
 
     def _take_over(self, target: Grafted) -> None:
         """Record the tasks of a process that ran already."""
@@ -434,12 +439,15 @@ class NotifyEngine:
             if process.pidfd not in self._pidfds:
                 self._pidfds[process.pidfd] = process
                 self._bell.add(process.pidfd)
-                self._keeper.watch_process(process.pidfd)
+                self._guard(process)
             self._stops.append(TaskStarted(task))
         self.kinship.fresh.clear()
         # Its child is known, so whoever waited for that may create now.
         if self._creating:
             self._retry_creations()
+
+    def _guard(self, process: Process) -> None:
+        self._keeper.watch_process(process.pidfd)
 
     def _before_passing(self, call: StoppedCall) -> bool:
         task = call.task
@@ -568,10 +576,7 @@ class NotifyEngine:
             elif fd in self._pidfds:
                 self._process_ended(fd)
             elif fd == self._report:
-                if self._executed or self._launching(0, 0):
-                    self._bell.remove(fd)
-                    os.close(fd)
-                    self._report = -1  # a pidfd may get this number
+                self._reported()
             elif fd == self._listener.fd:
                 self._bell.remove(fd)
                 self._wind_up()
@@ -581,12 +586,18 @@ class NotifyEngine:
         if others:
             self._stops.append(Woken(tuple(others)))
 
+    def _reported(self) -> None:
+        if self._executed or self._launching(0, 0):
+            self._bell.remove(self._report)
+            os.close(self._report)
+            self._report = -1  # a pidfd may get this number
+
     def _process_ended(self, fd: int) -> None:
         process = self._pidfds.pop(fd)
         # It may have executed something and died before a call of it stopped.
         process.name = procfs.comm(process.pid) or process.name
         self._bell.remove(fd)
-        status = pidfd.status(process.pid, fd)
+        status = self._status(process, fd)
         if status is None:
             status = process.exit_code
         if self._launched is None and process.pid == self.first:
@@ -595,6 +606,9 @@ class NotifyEngine:
         tasks.sort(key=lambda task: task.tid == process.pid)
         for task in tasks:
             self._stops.append(TaskEnded(task, status, last=task is tasks[-1]))
+
+    def _status(self, process: Process, fd: int) -> int | None:
+        return pidfd.status(process.pid, fd)
 
     def _all_gone(self) -> bool:
         poll = select.poll()

@@ -17,6 +17,10 @@ _RETRY = 0.0005  # seconds between two rings
 SIGNAL = signal.SIGRTMAX - 1
 
 
+def _nothing(*_: object) -> None:
+    """Take a ring that nobody waits for."""
+
+
 class Doorbell:
     """Made in the thread that is to be woken; `rung` is set while something is ready."""
 
@@ -28,13 +32,32 @@ class Doorbell:
         self._closing = False
         self._last = os.eventfd(0, os.EFD_CLOEXEC)
         self._epoll.register(self._last, select.EPOLLIN)
-        self._before = signal.signal(SIGNAL, self._ring)
+        signal.signal(SIGNAL, _nothing)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {SIGNAL})
-        self._thread = threading.Thread(target=self._watch, name="doorbell", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to watch. Fork before this, never after: threads do not survive fork(2)."""
-        self._thread.start()
+        """Begin to watch. Fork before this, never after: threads do not survive fork(2).
+
+        Of several bells in one thread the one that was started last is heard.
+        """
+        signal.signal(SIGNAL, self._ring)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="doorbell", daemon=True)
+            self._thread.start()
+
+    def rest(self) -> None:
+        """Stop watching until the next `start`, so that we may fork."""
+        if self._thread is not None:
+            self._closing = True
+            os.eventfd_write(self._last, 1)
+            self._answered.release()
+            self._thread.join(2.0)
+            os.eventfd_read(self._last)
+            self._thread = None
+            self._closing = False
+            # A ring that came meanwhile is not answered any more.
+            self._answered = threading.Semaphore(0)
 
     def add(self, fd: int, events: int = select.EPOLLIN) -> None:
         """Watch a descriptor; with `events` 0 only for its hang-up."""
@@ -73,11 +96,8 @@ class Doorbell:
 
     def close(self) -> None:
         """Stop the watching thread and close the descriptors."""
-        self._closing = True
-        if self._thread.is_alive():
-            os.eventfd_write(self._last, 1)
-            self._answered.release()
-            self._thread.join(2.0)
+        self.rest()
         self._epoll.close()
         os.close(self._last)
-        signal.signal(SIGNAL, self._before or signal.SIG_DFL)
+        # Another bell may ring yet, and by default that signal kills.
+        signal.signal(SIGNAL, _nothing)

@@ -49,10 +49,17 @@ class Orphans:
     A daemon leaves its session and its parent, and may make no call that stops.
     """
 
-    def __init__(self) -> None:
-        """Adopt from now on; children that we have already are not the target's."""
-        self._others = set(procfs.descendants(os.getpid()))
-        libc.adopt_orphans(True)
+    def __init__(self, adopter: int = 0) -> None:
+        """Adopt from now on; children that we have already are not the target's.
+
+        Args:
+            adopter: a process that does so instead; all below it is the target's.
+        """
+        self._top = adopter or os.getpid()
+        self._others: set[int] = set()
+        if not adopter:
+            self._others.update(procfs.descendants(self._top))
+            libc.adopt_orphans(True)
 
     def spare(self, pid: int) -> None:
         """Never end this child: it is a helper of ours."""
@@ -60,7 +67,7 @@ class Orphans:
 
     def alive(self) -> list[int]:
         """Return the processes below us that are the target's and not yet dead."""
-        below = set(procfs.descendants(os.getpid())) - self._others
+        below = set(procfs.descendants(self._top)) - self._others
         return [pid for pid in below if procfs.state(pid) not in ("Z", "X", "")]
 
     def end(self) -> None:
@@ -76,7 +83,8 @@ class Orphans:
 
     def close(self) -> None:
         """Adopt no more."""
-        libc.adopt_orphans(False)
+        if self._top == os.getpid():
+            libc.adopt_orphans(False)
 
 
 def _open(pid: int) -> int | None:

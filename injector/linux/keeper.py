@@ -112,6 +112,12 @@ class Keeper:
         """Have it end what is left of the target, and reap it."""
         self._bid(_Word.END)
 
+    def charge(self) -> None:
+        """Have it end what is left of the target, however long that takes; it ends then too."""
+        with contextlib.suppress(OSError):
+            self._socket.send(_Word.END)
+        self._socket.close()
+
     def _bid(self, word: bytes) -> None:
         self.over = True
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -123,10 +129,19 @@ class Keeper:
                 pass
 
 
-def raise_descriptor_limit() -> None:
-    """Let this process have as many descriptors as it may: it holds some for each process."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+def raise_descriptor_limit() -> tuple[int, int]:
+    """Let this process have as many descriptors as it may: it holds some for each process.
+
+    Return the limits that were.
+    """
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    return before
+
+
+def limit_descriptors(limits: tuple[int, int]) -> None:
+    """Set back what `raise_descriptor_limit` has raised: a later target inherits it."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def lost() -> InjectError:

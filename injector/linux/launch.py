@@ -124,6 +124,30 @@ def _require_program(path: str) -> None:
         raise InjectError(f"{path}: not executable", help=f"chmod +x {path}", status=126)
 
 
+def filter_ourselves(program: bytes, flags: int, report: int) -> int:
+    """Put a filter into this process, and tell by `report` which number its listener gets.
+
+    Return that number. Ends this process where the kernel refuses, and says so first.
+    """
+    lowest = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
+    os.close(lowest)
+    os.write(report, _REPORT.pack(_LISTENER, lowest))
+    for _ in range(3):
+        try:
+            seccomp.install(program, flags)
+            break
+        except OSError as error:
+            if error.errno == errno.EINVAL and flags & seccomp.WAIT_KILLABLE_RECV:
+                flags &= ~seccomp.WAIT_KILLABLE_RECV
+            elif error.errno == errno.EACCES:
+                libc.set_no_new_privs()
+                os.write(report, _REPORT.pack(_NO_NEW_PRIVS, 1))
+            else:
+                os.write(report, _REPORT.pack(_SECCOMP_FAILED, error.errno or 0))
+                os._exit(125)
+    return lowest
+
+
 def _child(
     path: str,
     argv: list[str],
@@ -146,22 +170,7 @@ def _child(
             apart.enter()
             if apart.environment is not None:
                 environment = list(apart.environment)
-        lowest = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
-        os.close(lowest)
-        os.write(report, _REPORT.pack(_LISTENER, lowest))
-        for _ in range(3):
-            try:
-                seccomp.install(program, flags)
-                break
-            except OSError as error:
-                if error.errno == errno.EINVAL and flags & seccomp.WAIT_KILLABLE_RECV:
-                    flags &= ~seccomp.WAIT_KILLABLE_RECV
-                elif error.errno == errno.EACCES:
-                    libc.set_no_new_privs()
-                    os.write(report, _REPORT.pack(_NO_NEW_PRIVS, 1))
-                else:
-                    os.write(report, _REPORT.pack(_SECCOMP_FAILED, error.errno or 0))
-                    os._exit(125)
+        filter_ourselves(program, flags, report)
         try:
             libc.execve(os.fsencode(path), words, environment)
         except OSError as error:
@@ -214,10 +223,7 @@ def launch(
         if guard is not None:
             guard(child.pidfd)
         child.go()
-        what, lowest = _REPORT.unpack(os.read(child.report, _REPORT.size))
-        if what != _LISTENER:
-            raise InjectError(f"{child.path}: {os.strerror(lowest)}")
-        listener, restricted = _take(child.pidfd, lowest, child.report)
+        listener, restricted = take_listener(child.path, child.pidfd, child.report)
         return Launched(child.path, child.pid, child.pidfd, listener, child.report, restricted)
 
 
@@ -304,7 +310,15 @@ def _forked(
     return _Forked(path, pid, read_end, start)
 
 
-def _take(pidfd: int, number: int, report: int) -> tuple[int, bool]:
+def take_listener(path: str, pidfd: int, report: int) -> tuple[int, bool]:
+    """Return the listener of a process that filters itself, and whether it has no_new_privs.
+
+    Raises:
+        InjectError: it could not be had.
+    """
+    what, number = _REPORT.unpack(os.read(report, _REPORT.size))
+    if what != _LISTENER:
+        raise InjectError(f"{path}: {os.strerror(number)}")
     poll = select.poll()
     poll.register(report, select.POLLIN)
     restricted = False

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import functools
 import os
+import select
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -181,6 +182,13 @@ class Grafted:
     """The call it was in and will make again: a notification's words from the number on."""
     no_new_privs: bool = False
     """The process had to give up privileges by execve for it (PR_SET_NO_NEW_PRIVS)."""
+
+
+def deserted(listener: int, seconds: float) -> bool:
+    """Return whether the last task under a listener's filter is gone, or goes in that time."""
+    poll = select.poll()
+    poll.register(listener, 0)
+    return bool(poll.poll(seconds * 1000))
 
 
 class Listener:

@@ -13,7 +13,7 @@ from injector.engines.notify import ROLES, NotifyEngine
 from injector.linux import seccomp
 from injector.linux.doorbell import Doorbell
 from injector.linux.ending import Orphans
-from injector.linux.keeper import Keeper, raise_descriptor_limit
+from injector.linux.keeper import Keeper, limit_descriptors, raise_descriptor_limit
 from injector.linux.launch import Apart, launch, launch_traced
 from injector.linux.signals import Signals
 from injector.rules.decide import RulesDecider
@@ -80,6 +80,7 @@ def launched(
     running: Engine | None = None
     session: Session | None = None
     bell = None
+    limits = None
     try:
         remain = engine == "notify" and not kill_on_exit and apart is None
         keeper = Keeper(remain=remain) if guard is None else guard
@@ -112,7 +113,7 @@ def launched(
                     arches, named_calls(scenario) | always, bell, target, keeper.pid
                 )
         # The target keeps its own limit; we hold descriptors for each of its processes.
-        raise_descriptor_limit()
+        limits = raise_descriptor_limit()
         session = Session(
             running, decider, bell, signals, keeper, timeout, stacks=stacks, orphans=orphans
         )
@@ -142,6 +143,8 @@ def launched(
             keeper.dismiss()
         running.close()
     finally:
+        if limits is not None:
+            limit_descriptors(limits)
         if orphans is not None:
             orphans.close()
         signals.close()

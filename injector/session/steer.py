@@ -6,7 +6,7 @@ Each change is told as a Steered event, so that the journal has what a person di
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from injector.engines.base import Engine
@@ -37,9 +37,8 @@ COMMANDS: Mapping[str, str] = {
 
 def counts(totals: Totals) -> dict[str, object]:
     """Return a rule's totals as the journal and the control socket give them."""
-    fields = asdict(totals)
-    fields["rule"] = totals.rule.name
-    return fields
+    told = {one.name: getattr(totals, one.name) for one in fields(totals)}
+    return {**told, "rule": totals.rule.name}
 
 
 def _error(rule: Rule) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 from injector.rules.scenario.load import load_scenario
 from injector.session.journal import read
 
+from .attaching import poll_until
 from .conftest import Victim
 from .harness import INJECT, finish
 
@@ -154,3 +158,32 @@ def test_a_hang(victim: Victim, tmp_path: Path) -> None:
     assert status == 0
     assert rules_of(out) == ["site=0.1/getppid#9:error=EIO"]
     assert ": hang (nothing can be left out)" in err
+
+
+def test_an_interrupt_keeps_what_was_found(victim: Victim, tmp_path: Path) -> None:
+    """The second run waits for us: it has no fault, and so comes to the end of its pipe."""
+    gate, scratch = tmp_path / "gate", tmp_path / "scratch"
+    os.mkfifo(gate)
+    scratch.mkdir()
+    command = ["sh", "-c", f"{victim('pair')} && : > {tmp_path}/began && cat {gate}; exit 1"]
+    count = record(tmp_path / "j", ["getppid:error=EIO"], command)
+    assert count >= 60
+    words = [*INJECT, "shrink", str(tmp_path / "j"), "--", *command]
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    with subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    ) as process:
+        poll_until((tmp_path / "began").exists)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "(interrupted)" in err
+    assert f"inject:   and {count - 10} more" in err
+    rules = load_scenario(str(tmp_path / "j.shrunk.yaml")).rules
+    assert len(rules_of(out)) == len(rules) == count
+    assert list(scratch.iterdir()) == []

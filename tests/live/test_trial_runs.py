@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from injector.campaigns.trial import Crash, Job, Result, Step, carry_out
+from injector.campaigns.trial import Bench, Crash, Job, Result, Step
+from injector.campaigns.trial import carry_out as carry_out_with
 from injector.linux import procfs
 
 from .conftest import Victim
@@ -22,15 +23,30 @@ from .conftest import Victim
 BOTH = pytest.mark.parametrize("by", ["notify", "ptrace"])
 
 
-@pytest.fixture(autouse=True)
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+BENCHES: list[Bench | None] = []
+
+
+def carry_out(job: Job) -> Result:
+    """Carry a job out as the test's parameter says: with what is kept for the next, or without."""
+    return carry_out_with(job, bench=BENCHES[-1])
+
+
+@pytest.fixture(autouse=True, params=["alone", "bench"])
+def scratch(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """Give each test a folder for temporary files, which must be empty afterwards."""
     folder = tmp_path / "scratch"
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", None)
     open_before = sorted(os.listdir("/proc/self/fd"))
+    bench = Bench() if request.param == "bench" else None
+    BENCHES.append(bench)
     yield folder
+    BENCHES.clear()
+    if bench is not None:
+        bench.close()
     assert list(folder.iterdir()) == []
     assert sorted(os.listdir("/proc/self/fd")) == open_before
 
@@ -153,7 +169,7 @@ def test_an_interrupt_leaves_nothing(victim: Victim, tmp_path: Path, by: str) ->
     code = (
         "import sys\nfrom injector.campaigns.trial import *\n"
         "try: carry_out(Job((sys.argv[1], sys.argv[2], 'stay'), engine=sys.argv[3],\n"
-        "                   teardown=f'echo done > {sys.argv[2]}.torn'))\n"
+        "                   teardown=f'echo done > {sys.argv[2]}.torn'), bench=Bench())\n"
         "except KeyboardInterrupt: print('interrupted')\n"
     )
     words = [sys.executable, "-c", code, victim("leaves"), str(told), by]
@@ -176,7 +192,7 @@ def test_when_we_are_killed_the_target_is_too(victim: Victim, tmp_path: Path, by
     told = tmp_path / "pids"
     code = (
         "import sys\nfrom injector.campaigns.trial import *\n"
-        "carry_out(Job((sys.argv[1], sys.argv[2], 'stay'), engine=sys.argv[3]))\n"
+        "carry_out(Job((sys.argv[1], sys.argv[2], 'stay'), engine=sys.argv[3]), bench=Bench())\n"
     )
     words = [sys.executable, "-c", code, victim("leaves"), str(told), by]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}

@@ -19,7 +19,7 @@ from injector.campaigns.shrink import (
     fingerprint,
     simpler,
 )
-from injector.campaigns.trial import Crash, Fired, Job, Output, Result, Step
+from injector.campaigns.trial import Bench, Crash, Fired, Job, Output, Result, Step
 from injector.rules.decide import RulesDecider
 from injector.rules.plan import Plan, PlanDecider, Planned
 from injector.rules.scenario.oneline import parse_rules
@@ -40,7 +40,9 @@ def search(
     """Shrink; `ends` says by the faults, number and what, how a run ends."""
     trials: list[dict[int, str]] = []
 
-    def carry(job: Job, decides: Callable[[Scenario, int], RulesDecider]) -> Result:
+    def carry(
+        job: Job, decides: Callable[[Scenario, int], RulesDecider], look: None, bench: Bench
+    ) -> Result:
         decider = decides(Scenario(parse_rules(job.rules)), job.seed)
         assert isinstance(decider, PlanDecider)
         decider.where.update({one.site: one.site for one in faults})

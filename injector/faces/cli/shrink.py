@@ -23,6 +23,7 @@ from injector.words.model import Scenario
 
 UNKNOWN = 3
 _SHOWN = 3  # other failures
+_LISTED = 10  # faults
 
 
 @click.command(
@@ -183,8 +184,10 @@ def _tell(found: Shrunk, path: Path, command: list[str]) -> None:
         say("inject: it fails so without any fault")
     if not found.again:
         say("inject: warning: it did not fail so when tried once more: it depends on chance too")
-    for fault in found.faults:
+    for fault in found.faults[:_LISTED]:
         say(f"inject:   {fault.site} {fault.exact}{f' on {fault.path}' if fault.path else ''}")
+    if left > _LISTED:
+        say(f"inject:   and {left - _LISTED} more")
     for other in found.others[:_SHOWN]:
         say(f"inject: on the way it also failed so: {other.fingerprint}")
         say(f"inject:   {_line(other.faults, command)}")
