@@ -39,7 +39,12 @@ def gate(tmp_path: Path) -> Iterator[Path]:
     """A fifo that a target waits at, until `release` opens it."""
     path = tmp_path / "gate"
     os.mkfifo(path)
+    os.mkfifo(second(path))  # opened anew, the first may still have its last writer
     yield path
+
+
+def second(gate: Path) -> Path:
+    return gate.with_name("gate2")
 
 
 def release(gate: Path) -> None:
@@ -222,15 +227,15 @@ def test_left_it_is_a_plain_run(start: Start, gate: Path) -> None:
 
 
 def test_a_target_that_is_let_go_keeps_its_terminal(start: Start, gate: Path) -> None:
-    screen = start(*live(f"read x < {gate}; echo no ''faults; read x < {gate}; echo still"))
+    screen = start(*live(f"read x < {gate}; echo fir''st; read x < {second(gate)}; echo sec''ond"))
     screen.until("running")
     screen.press("d")
     assert screen.ended() == 0
     assert screen.is_as_before()
     release(gate)
-    screen.until("no faults")
-    release(gate)
-    screen.until("still")
+    screen.until("\nfirst")
+    release(second(gate))
+    screen.until("\nsecond")
 
 
 def test_keys_are_typed_to_the_target_and_ended(start: Start) -> None:
@@ -304,14 +309,16 @@ def test_the_target_sees_what_it_sees_on_any_terminal(start: Start, tmp_path: Pa
 
 
 def test_output_that_cannot_be_kept_is_passed_through(start: Start, gate: Path) -> None:
-    script = f"read x < {gate}; head -c 100000 /dev/zero | tr '\\0' x; echo; read x < {gate}"
+    script = (
+        f"read x < {gate}; head -c 100000 /dev/zero | tr '\\0' x; echo; read x < {second(gate)}"
+    )
     screen = start("sh", "-c", f"ulimit -f 8; exec {shlex.join(live(script))}")
     screen.until("running")
     release(gate)
     why = b"the target's output cannot be kept: File too large"
     poll_until(lambda: screen.look() is not None and why in screen.raw)
     poll_until(lambda: screen.look() is not None and screen.raw.count(b"x") >= 100_000)
-    release(gate)
+    release(second(gate))
     assert screen.ended() == 0
     assert screen.is_as_before()
 
