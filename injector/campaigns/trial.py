@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from injector.campaigns.outcome import CRASHES
+from injector.linux.forker import Forker
 from injector.linux.keeper import Keeper
 from injector.linux.launch import Apart
 from injector.rules.decide import RulesDecider
@@ -177,6 +178,7 @@ class Bench:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self._keeper: Keeper | None = None
+        self._forker: Forker | None = None
 
     def guard(self) -> Keeper:
         """Return a keeper that lives."""
@@ -184,8 +186,18 @@ class Bench:
             self._keeper = Keeper()
         return self._keeper
 
+    def forker(self) -> Forker:
+        """Return a forker that lives."""
+        if self._forker is not None and self._forker.over:
+            self._forker.close()
+            self._forker = None
+        self._forker = self._forker or Forker()
+        return self._forker
+
     def close(self) -> None:
-        """Dismiss the keeper."""
+        """Dismiss the keeper and the forker."""
+        if self._forker is not None:
+            self._forker.close()
         if self._keeper is not None and not self._keeper.over:
             self._keeper.dismiss()
 
@@ -213,7 +225,7 @@ def carry_out(
                 place.clean(job.teardown)
                 return Result(job.number, error=_failed("setup", step))
         try:
-            result = place.run(decider, bench.guard() if bench is not None else None)
+            result = place.run(decider, bench)
             if look is not None:
                 look()
             if job.check is not None and not result.error:
@@ -281,7 +293,7 @@ class _Place:
         if teardown is not None:
             self.step(teardown)
 
-    def run(self, decider: Callable[[Scenario, int], RulesDecider], guard: Keeper | None) -> Result:
+    def run(self, decider: Callable[[Scenario, int], RulesDecider], bench: Bench | None) -> Result:
         """Run the command under its rules."""
         job = self.job
         scenario = Scenario(parse_rules(job.rules))
@@ -299,7 +311,7 @@ class _Place:
                     watched=frozenset(job.watched),
                     timeout=int(job.timeout * 1e9),
                     stacks=job.stacks,
-                    guard=guard,
+                    guard=bench.guard() if bench is not None else None,
                     apart=Apart(
                         (nothing.fileno(), self._out.fileno(), self._err.fileno()),
                         self.cwd,
@@ -307,6 +319,7 @@ class _Place:
                             os.fsencode(f"{name}={value}")
                             for name, value in self._environment.items()
                         ),
+                        bench.forker() if bench is not None else None,
                     ),
                 ) as session,
             ):

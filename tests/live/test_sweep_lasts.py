@@ -216,4 +216,6 @@ def test_a_hand_that_dies_takes_one_run_with_it(tmp_path: Path) -> None:
     assert {run.verdict for run in swept.runs} == {"error"}, swept.err
     assert swept.status == 125
     assert "runs could not be made" in swept.err
-    assert Store.open(tmp_path / "test.db").verdicts() == {"error": 2}
+    store = Store.open(tmp_path / "test.db")
+    assert store.verdicts() == {"error": 2}
+    store.close()
