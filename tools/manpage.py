@@ -18,6 +18,7 @@ from injector.rules.scenario.keys import RULE
 PAGE = Path(__file__).parent.parent / "docs" / "inject.1"
 STATUS = {
     "0": "success; the target's own status is passed on",
+    "1": "report --fail: there are findings; sweep, replay: a failure was found, came again",
     "3": "with --require-fired: a rule never fired",
     "124": "the --timeout ran out",
     "125": "an error of inject itself; nothing was started",

@@ -15,28 +15,27 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from injector.campaigns.outcome import Verdict
+from injector.campaigns.store import SCHEMA, Campaign, PointRow, RunRow, Store
 from injector.linux.unwind import demangled
 from injector.words.errors import InjectError
 from injector.words.syscalls import X86_64
 
-SCHEMA = 1
-"""PRAGMA user_version of the databases that are understood."""
-
-FAILURES = ("crash", "hang", "check", "silent", "storm", "leak")
+FAILURES = tuple(one.value for one in Verdict if one.failed)
 """The verdicts that are failures of the program, the worst first."""
 
-UNREACHED = "unreached"
+UNREACHED = Verdict.UNREACHED.value
 PLANNED = "planned"
 VERDICTS = (*FAILURES, "error", "handled", "unaffected", UNREACHED, PLANNED)
 """Every outcome of a run, the worst first: the store's verdicts, and what no verdict is of."""
 
 MEANINGS = {
-    "crash": "a process was killed by its own fault",
+    "crash": "a process died of a fatal signal",
     "hang": "it did not end in its time",
     "check": "the check failed afterwards",
     "silent": "status 0, and another output",
@@ -49,20 +48,8 @@ MEANINGS = {
     PLANNED: "not run yet",
 }
 
-_NOT_THE_CAMPAIGN = frozenset({"shard", "jobs", "cluster", "db", "resume", "quiet"})
-"""Options that say where and how the runs are made, not which."""
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One call of the recording run: where a fault can be put."""
-
-    site: str
-    syscall: str
-    args: str = ""
-    path: str = ""
-    stack: tuple[str, ...] = ()
-    kind: str = ""
+_WHERE = frozenset(("shard", "cwd"))
+"""Options in which shards of one campaign differ: each job of a CI has a folder of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +70,7 @@ class Run:
     signal: str | None
     seconds: float
     detail: str
-    shard: int | None
-    result: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any]
 
     @property
     def failed(self) -> bool:
@@ -110,7 +96,7 @@ class Finding:
     flaky: bool | None
     command: str
     run: Run | None
-    point: Point | None
+    point: PointRow | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +122,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One database: its path, the shard it says it is (`3/10` or ""), its runs still to make."""
+    """One database: its path, which shard of how many it is, its own runs still to make."""
 
     path: Path
-    shard: str
+    shard: tuple[int, int] | None
     missing: int
 
 
@@ -147,12 +133,8 @@ class Source:
 class Report:
     """A campaign as it stands."""
 
-    command: tuple[str, ...]
-    made: str
-    version: str
-    options: Mapping[str, Any]
-    baseline: Mapping[str, Any]
-    points: Mapping[str, Point]
+    campaign: Campaign
+    points: Mapping[str, PointRow]
     runs: tuple[Run, ...]
     findings: tuple[Finding, ...]
     sources: tuple[Source, ...]
@@ -186,14 +168,15 @@ class Report:
     @property
     def shards_missing(self) -> tuple[int, ...]:
         """Return the shards of which no database is given."""
-        pairs = [tuple(map(int, one.shard.split("/"))) for one in self.sources if one.shard]
-        if not pairs or len(pairs) < len(self.sources):
+        given = [one.shard for one in self.sources if one.shard]
+        if not given or len(given) < len(self.sources):
             return ()
-        return tuple(sorted(set(range(1, pairs[0][1] + 1)) - {number for number, _ in pairs}))
+        return tuple(sorted(set(range(1, given[0][1] + 1)) - {number for number, _ in given}))
 
-    def point(self, run: Run) -> Point:
+    def point(self, run: Run) -> PointRow:
         """Return where a run's fault was, as far as it is known."""
-        return self.points.get(run.site) or Point(run.site, run.syscall)
+        known = self.points.get(run.site)
+        return known or PointRow(run.site, run.syscall, "", "", (), run.kind)
 
     def repeat(self, run: Run) -> str:
         """Return the command that makes one run's faults again."""
@@ -201,10 +184,23 @@ class Report:
             if finding.command and finding.run is not None and finding.run.key == run.key:
                 return finding.command
         rules = [word for rule in run.rules for word in ("-e", rule)]
-        return shlex.join(["inject", "run", *rules, "--", *self.command])
+        command = [word.replace("{run}", str(run.number)) for word in self.campaign.command]
+        line = shlex.join(["inject", "run", *rules, "--", *command])
+        if (self.campaign.baseline.get("stdout") or {}).get("size"):
+            line += " >/dev/null"  # what goes to a terminal is written line by line: other calls
+        setup, workdir = (self.campaign.options.get(name) for name in ("setup", "workdir"))
+        if setup:
+            line = f"{{ {setup}; }} && {line}"
+        if workdir:
+            line = f'd=$(mktemp -d) && cp -a {shlex.quote(workdir)}/. "$d" && cd "$d" && {line}'
+        return line
 
     def rows(self) -> tuple[Row, ...]:
-        """Return the matrix: each kind of call with its runs by fault, in the calls' order."""
+        """Return the matrix: each kind of call with its runs by fault.
+
+        System calls whose faults made the program fail come first; each has its kinds in the
+        order of the runs.
+        """
         cells: dict[tuple[str, str], dict[str, list[Run]]] = {}
         first: dict[tuple[str, str], Run] = {}
         for run in self.runs:
@@ -218,11 +214,13 @@ class Report:
             function, callers = site_function(self.point(first[key]).stack)
             kept = {fault: tuple(runs) for fault, runs in by_fault.items()}
             rows.append(Row(first[key].syscall, function, callers, first[key].kind, kept))
-        return tuple(sorted(rows, key=lambda row: row.syscall))
+        failing = {run.syscall for run in self.runs if run.failed}
+        return tuple(sorted(rows, key=lambda row: (row.syscall not in failing, row.syscall)))
 
     def faults(self) -> tuple[str, ...]:
-        """Return the matrix's columns: errors by name, then what else there is."""
-        return tuple(sorted({run.fault for run in self.runs}, key=_fault_order))
+        """Return the matrix's columns: the faults that most kinds of calls can have first."""
+        kinds = Counter(fault for row in self.rows() for fault in row.cells)
+        return tuple(sorted(kinds, key=lambda fault: (-kinds[fault], fault)))
 
 
 def worst(runs: Sequence[Run]) -> str:
@@ -233,10 +231,6 @@ def worst(runs: Sequence[Run]) -> str:
 def fault_name(fault: str) -> str:
     """Return a fault as a column is headed: `EIO`, `short 1`."""
     return fault.removeprefix("error=").replace("=", " ")
-
-
-def _fault_order(fault: str) -> tuple[bool, str]:
-    return (not fault.startswith("error="), fault)
 
 
 # ---- call stacks
@@ -315,31 +309,33 @@ def load(paths: Sequence[Path]) -> Report:
             known = runs.get(run.key)
             if known is None or known.verdict == PLANNED:
                 runs[run.key] = run
-    points: dict[str, Point] = {}
+    points: dict[str, PointRow] = {}
     for part in parts:
         points.update(part.points)
-    return replace(
-        first,
-        made=min(part.made for part in parts),
-        points=points,
-        runs=tuple(sorted(runs.values(), key=lambda run: (run.number, run.key))),
-        findings=_merged([one for part in parts for one in part.findings]),
-        sources=tuple(one for part in parts for one in part.sources),
+    return Report(
+        replace(first.campaign, made=min(part.campaign.made for part in parts)),
+        points,
+        tuple(sorted(runs.values(), key=lambda run: (run.number, run.key))),
+        _merged([one for part in parts for one in part.findings]),
+        tuple(one for part in parts for one in part.sources),
     )
 
 
 def _difference(one: Report, other: Report) -> str:
-    if one.command != other.command:
-        return f"the commands are {shlex.join(one.command)} and {shlex.join(other.command)}"
-    names = sorted((one.options.keys() | other.options.keys()) - _NOT_THE_CAMPAIGN)
+    mine, theirs = one.campaign, other.campaign
+    if mine.command != theirs.command:
+        return f"the commands are {shlex.join(mine.command)} and {shlex.join(theirs.command)}"
+    names = sorted((mine.options.keys() | theirs.options.keys()) - _WHERE)
     differ = [
-        f"{name} is {_value(one.options, name)} and {_value(other.options, name)}"
+        f"{name} is {_value(mine.options, name)} and {_value(theirs.options, name)}"
         for name in names
-        if one.options.get(name) != other.options.get(name)
+        if mine.options.get(name) != theirs.options.get(name)
     ]
-    count = [part.options["shard"].split("/")[1] for part in (one, other) if _shard(part.options)]
-    if len(set(count)) > 1:
-        differ.append(f"one is split into {count[0]} shards, the other into {count[1]}")
+    if mine.version != theirs.version:
+        differ.append(f"they were made by inject {mine.version} and {theirs.version}")
+    splits = [source.shard[1] for part in (one, other) for source in part.sources if source.shard]
+    if len(set(splits)) > 1:
+        differ.append(f"one is split into {splits[0]} shards, the other into {splits[1]}")
     return "; ".join(differ)
 
 
@@ -347,9 +343,15 @@ def _value(options: Mapping[str, Any], name: str) -> str:
     return json.dumps(options[name]) if name in options else "not said"
 
 
-def _shard(options: Mapping[str, Any]) -> str:
-    shard = options.get("shard")
-    return shard if isinstance(shard, str) and re.fullmatch(r"\d+/\d+", shard) else ""
+def _shard(options: Mapping[str, Any]) -> tuple[int, int] | None:
+    match options.get("shard"):
+        case [int(number), int(of)]:
+            return number, of
+        case str(text) if re.fullmatch(r"\d+/\d+", text):
+            number, of = map(int, text.split("/"))
+            return number, of
+        case _:
+            return None
 
 
 def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -360,9 +362,10 @@ def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
         if known is None:
             found[one.fingerprint] = one
             continue
+        better = one if one.flaky is False and known.flaky is not False else known
         verified = [flaky for flaky in (known.flaky, one.flaky) if flaky is not None]
         found[one.fingerprint] = replace(
-            known, runs=known.runs + one.runs, flaky=all(verified) if verified else None
+            better, runs=known.runs + one.runs, flaky=all(verified) if verified else None
         )
     return tuple(
         sorted(
@@ -392,7 +395,7 @@ def _load_one(path: Path) -> Report:
                 raise _not_ours(path)
             # One transaction: a sweep may be writing meanwhile.
             database.execute("BEGIN")
-            return _read(path, database)
+            return _read(path, Store(path, database))
     except sqlite3.Error as error:
         raise InjectError(f"cannot read {path}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
@@ -406,6 +409,7 @@ def _not_ours(path: Path) -> InjectError:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    """Open for reading only: what a CI keeps is often in a folder that nobody may write to."""
     uri = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro"
     database = _opened(uri)
     try:
@@ -414,7 +418,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         database.close()
         if Path(f"{path}-wal").exists():
             raise
-        # A write-ahead log cannot be opened in a folder that is read only, and there is none.
+        # A write-ahead log cannot be opened where none can be made, and there is none.
         database = _opened(f"{uri}&immutable=1")
     return database
 
@@ -426,94 +430,60 @@ def _opened(uri: str) -> sqlite3.Connection:
     return database
 
 
-def _read(path: Path, database: sqlite3.Connection) -> Report:
-    head = database.execute("SELECT * FROM campaign").fetchone()
-    if head is None:
-        raise InjectError(
-            f"{path} holds no campaign: its sweep ended before its recording run did",
-            help="run the sweep again",
-        )
-    options = _object(head["options"])
-    points = {
-        row["site"]: Point(
-            row["site"],
-            row["syscall"],
-            row["args"] or "",
-            row["path"] or "",
-            tuple(json.loads(row["stack"] or "[]")),
-            row["kind"] or "",
-        )
-        for row in database.execute("SELECT * FROM point")
-    }
-    runs = {row["key"]: _run(row) for row in database.execute("SELECT * FROM run")}
+def _read(path: Path, store: Store) -> Report:
+    campaign = store.campaign()
+    shard = _shard(campaign.options)
+    points = {point.site: point for point in store.points()}
+    rows = list(store.runs())
+    runs = {row.key: _run(row) for row in rows}
     findings = []
-    for row in database.execute("SELECT * FROM finding"):
-        run = runs.get(row["run"])
+    for row in store.findings():
+        run = runs.get(row.run)
+        point = points.get(run.site) if run else None
+        title = row.title or row.fingerprint
+        verdict = _known(row.verdict)
         findings.append(
-            Finding(
-                row["fingerprint"],
-                _known(row["verdict"]),
-                row["title"] or row["fingerprint"],
-                row["runs"],
-                None if row["flaky"] is None else bool(row["flaky"]),
-                row["command"] or "",
-                run,
-                points.get(run.site) if run else None,
-            )
+            Finding(row.fingerprint, verdict, title, row.runs, row.flaky, row.command, run, point)
         )
-    missing = sum(run.verdict == PLANNED for run in runs.values())
+    missing = sum(
+        row.state == "planned" and (shard is None or row.shard == shard[0]) for row in rows
+    )
     return Report(
-        tuple(json.loads(head["command"])),
-        head["made"],
-        head["version"],
-        options,
-        _object(head["baseline"]),
-        points,
-        tuple(runs.values()),
-        tuple(findings),
-        (Source(path, _shard(options), missing),),
+        campaign, points, tuple(runs.values()), tuple(findings), (Source(path, shard, missing),)
     )
 
 
-def _run(row: sqlite3.Row) -> Run:
+def _run(row: RunRow) -> Run:
     return Run(
-        row["key"],
-        row["number"],
-        row["site"],
-        row["syscall"],
-        row["fault"],
-        row["mode"],
-        row["kind"] or "",
-        tuple(json.loads(row["rules"] or "[]")),
+        row.key,
+        row.number,
+        row.site,
+        row.syscall,
+        row.fault,
+        row.mode,
+        row.kind,
+        row.rules,
         _verdict(row),
-        row["fingerprint"] or "",
-        row["status"],
-        row["signal"],
-        row["seconds"] or 0.0,
-        row["detail"] or "",
-        row["shard"],
-        _object(row["result"]),
+        row.fingerprint or "",
+        row.status,
+        row.signal,
+        row.seconds or 0.0,
+        row.detail,
+        row.result or {},
     )
 
 
-def _verdict(row: sqlite3.Row) -> str:
-    if row["state"] != "done":
+def _verdict(row: RunRow) -> str:
+    if row.state != "done":
         return PLANNED
-    verdict = _known(row["verdict"])
+    verdict = _known(row.verdict)
     # A failure is one, whatever made it.
-    if not row["fired"] and verdict not in (*FAILURES, "error"):
+    if not row.fired and verdict not in (*FAILURES, "error"):
         return UNREACHED
     return verdict
 
 
-def _known(verdict: str) -> str:
+def _known(verdict: str | None) -> str:
     if verdict not in VERDICTS:
         raise ValueError(f"no verdict is called {verdict}")
     return verdict
-
-
-def _object(text: str | None) -> dict[str, Any]:
-    found = json.loads(text) if text else {}
-    if not isinstance(found, dict):
-        raise ValueError("an object was expected")
-    return found

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-SCHEMA = """
-CREATE TABLE campaign(id INTEGER PRIMARY KEY, made TEXT, version TEXT, command TEXT,
-    options TEXT, baseline TEXT);
-CREATE TABLE point(site TEXT PRIMARY KEY, syscall TEXT, args TEXT, path TEXT, stack TEXT,
-    kind TEXT);
-CREATE TABLE run(key TEXT PRIMARY KEY, number INTEGER, site TEXT, syscall TEXT, fault TEXT,
-    mode TEXT, kind TEXT, rules TEXT, state TEXT, verdict TEXT, fingerprint TEXT, status INTEGER,
-    signal TEXT, fired INTEGER, seconds REAL, detail TEXT, result TEXT, shard INTEGER);
-CREATE TABLE finding(fingerprint TEXT PRIMARY KEY, verdict TEXT, run TEXT REFERENCES run(key),
-    runs INTEGER, flaky INTEGER, command TEXT, title TEXT);
-PRAGMA user_version = 1;
-"""
+from injector.campaigns.store import Campaign, FindingRow, Mode, PointRow, RunRow, Store
+
 LIBC = "/usr/lib/x86_64-linux-gnu/libc.so.6"
 OPEN_STACK = (
     f"open64+0x51 ({LIBC})",
@@ -38,25 +26,13 @@ WRITE_STACK = (
 
 
 @dataclass(frozen=True, slots=True)
-class APoint:
-    """A row of `point`."""
-
-    site: str
-    syscall: str
-    args: str = ""
-    path: str = ""
-    stack: Sequence[str] = ()
-    kind: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class ARun:
     """A row of `run`; its key, number and rule follow from the rest."""
 
     site: str
     fault: str
     verdict: str | None
-    mode: str = "once"
+    mode: Mode = "once"
     kind: str = ""
     fingerprint: str = ""
     status: int | None = 0
@@ -65,7 +41,7 @@ class ARun:
     seconds: float = 0.25
     detail: str = ""
     result: Mapping[str, Any] = field(default_factory=dict)
-    shard: int | None = None
+    shard: int = 1
 
     @property
     def key(self) -> str:
@@ -73,21 +49,8 @@ class ARun:
         return f"{self.mode} {self.site} {self.fault}"
 
 
-@dataclass(frozen=True, slots=True)
-class AFinding:
-    """A row of `finding`; `run` is the key of its representative."""
-
-    fingerprint: str
-    verdict: str
-    run: str
-    title: str
-    runs: int = 1
-    flaky: int | None = 0
-    command: str = "inject run -e 'site=0/openat#1:error=EIO' -- shop"
-
-
 POINTS = (
-    APoint(
+    PointRow(
         "0/openat#3",
         "openat",
         'AT_FDCWD, "/var/lib/shop/data", O_RDWR|O_CREAT, 0o644',
@@ -95,8 +58,8 @@ POINTS = (
         OPEN_STACK,
         "k1",
     ),
-    APoint("0/write#1", "write", '3, "order 1\\n", 8', "/var/lib/shop/data", WRITE_STACK, "k2"),
-    APoint("0/close#4", "close", "3", "/var/lib/shop/data", (), "k3"),
+    PointRow("0/write#1", "write", '3, "order 1\\n", 8', "/var/lib/shop/data", WRITE_STACK, "k2"),
+    PointRow("0/close#4", "close", "3", "/var/lib/shop/data", (), "k3"),
 )
 RUNS = (
     ARun("0/openat#3", "error=EIO", "handled", status=1, kind="k1", detail="exit 1"),
@@ -120,21 +83,23 @@ RUNS = (
     ARun("0/close#4", "error=EIO", "unaffected", kind="k3", fired=False),
 )
 FINDINGS = (
-    AFinding(
+    FindingRow(
         "silent",
         "silent",
         "once 0/write#1 short=1",
+        1,
+        True,
+        "inject run -e 'site=0/write#1:short=1' -- shop 'order 1'",
         "half an order is written, status 0",
-        flaky=1,
-        command="inject run -e 'site=0/write#1:short=1' -- shop 'order 1'",
     ),
-    AFinding(
+    FindingRow(
         "crash SIGSEGV shop openStore",
         "crash",
         "once 0/openat#3 error=ENOMEM",
-        "SIGSEGV in shop when openat fails with ENOMEM",
         2,
-        command="inject run -e 'site=0/openat#3:error=ENOMEM' -- shop 'order 1'",
+        False,
+        "inject run -e 'site=0/openat#3:error=ENOMEM' -- shop 'order 1'",
+        "SIGSEGV in shop when openat fails with ENOMEM",
     ),
 )
 
@@ -142,8 +107,8 @@ FINDINGS = (
 def database(
     path: Path,
     runs: Sequence[ARun] = RUNS,
-    findings: Sequence[AFinding] = FINDINGS,
-    points: Sequence[APoint] = POINTS,
+    findings: Sequence[FindingRow] = FINDINGS,
+    points: Sequence[PointRow] = POINTS,
     *,
     command: Sequence[str] = ("shop", "order 1"),
     options: Mapping[str, Any] | None = None,
@@ -151,8 +116,9 @@ def database(
 ) -> Path:
     """Write a database of these rows."""
     calls = {point.site: point.syscall for point in points}
+    campaign = Campaign(made, "0.1.0", tuple(command), dict(options or {}), {"status": 0})
     rows = [
-        (
+        RunRow(
             run.key,
             number,
             run.site,
@@ -160,36 +126,28 @@ def database(
             run.fault,
             run.mode,
             run.kind,
-            json.dumps([f"site={run.site}{'+' * (run.mode == 'persistent')}:{run.fault}"]),
-            "done" if run.verdict else "planned",
-            run.verdict,
-            run.fingerprint or None,
-            run.status if run.verdict else None,
-            run.signal,
-            run.fired if run.verdict else None,
-            run.seconds if run.verdict else None,
-            run.detail,
-            json.dumps(run.result) if run.verdict else None,
-            run.shard,
+            (f"site={run.site}{'+' * (run.mode == 'persistent')}:{run.fault}",),
+            shard=run.shard,
         )
         for number, run in enumerate(runs)
     ]
-    with closing(sqlite3.connect(path)) as made_here, made_here:
-        made_here.executescript(SCHEMA)
-        made_here.execute(
-            "INSERT INTO campaign VALUES (1, ?, '0.1.0', ?, ?, ?)",
-            (made, json.dumps(command), json.dumps(options or {}), json.dumps({"status": 0})),
-        )
-        made_here.executemany(
-            "INSERT INTO point VALUES (?, ?, ?, ?, ?, ?)",
-            [(p.site, p.syscall, p.args, p.path, json.dumps(p.stack), p.kind) for p in points],
-        )
-        made_here.executemany(f"INSERT INTO run VALUES ({', '.join('?' * 18)})", rows)
-        made_here.executemany(
-            "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                (one.fingerprint, one.verdict, one.run, one.runs, one.flaky, one.command, one.title)
-                for one in findings
-            ],
-        )
+    with closing(Store.create(path, campaign)) as store:
+        store.plan(points, rows)
+        for run, row in zip(runs, rows, strict=True):
+            if run.verdict:
+                store.done(
+                    replace(
+                        row,
+                        verdict=run.verdict,
+                        fingerprint=run.fingerprint or None,
+                        status=run.status,
+                        signal=run.signal,
+                        fired=run.fired,
+                        seconds=run.seconds,
+                        detail=run.detail,
+                        result=dict(run.result),
+                    )
+                )
+        for finding in findings:
+            store.found(finding)
     return path

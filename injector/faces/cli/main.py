@@ -113,7 +113,10 @@ def main() -> None:
         register()
     try:
         # Under its own name also as `python -m injector`, where click would ask argv.
-        cli(prog_name="inject", complete_var="_INJECT_COMPLETE", standalone_mode=False)
+        status = cli(prog_name="inject", complete_var="_INJECT_COMPLETE", standalone_mode=False)
+        # click returns what Context.exit was given, and raises nothing.
+        if isinstance(status, int):
+            sys.exit(status)
     except InjectError as error:
         click.echo(explain(error), err=True)
         sys.exit(error.status)

@@ -11,14 +11,19 @@ VERSION = 1
 
 def document(report: Report) -> dict[str, Any]:
     """Return the whole report as JSON has it."""
+    campaign = report.campaign
     return {
         "report": VERSION,
-        "command": list(report.command),
-        "made": report.made,
-        "version": report.version,
-        "options": dict(report.options),
+        "command": list(campaign.command),
+        "made": campaign.made,
+        "version": campaign.version,
+        "options": campaign.options,
         "databases": [
-            {"path": str(one.path), "shard": one.shard or None, "missing": one.missing}
+            {
+                "path": str(one.path),
+                "shard": one.shard,
+                "missing": one.missing,
+            }
             for one in report.sources
         ],
         "complete": not report.missing and not report.shards_missing,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from injector.campaigns.report import PLANNED, UNREACHED, Finding, Report, own_frames
+from injector.campaigns.report import PLANNED, UNREACHED, Finding, Report, Source, own_frames
 
 SIGNS = {
     "crash": "C",
@@ -62,7 +62,7 @@ def count(number: int, what: str) -> str:
 
 def command_line(report: Report) -> str:
     """Return the campaign's command as a shell takes it."""
-    return pasteable(shlex.join(report.command))
+    return pasteable(shlex.join(report.campaign.command))
 
 
 def seconds(number: float) -> str:
@@ -87,7 +87,9 @@ def facts(report: Report) -> str:
 
 def made(report: Report) -> str:
     """Return when it was made and by what, to the minute."""
-    return plain(f"{report.made[:16].replace('T', ' ')} UTC, inject {report.version}")
+    return plain(
+        f"{report.campaign.made[:16].replace('T', ' ')} UTC, inject {report.campaign.version}"
+    )
 
 
 def unfinished(report: Report) -> str:
@@ -95,16 +97,22 @@ def unfinished(report: Report) -> str:
     texts = []
     if report.missing:
         are = "is" if report.missing == 1 else "are"
-        paths = [pasteable(shlex.quote(str(one.path))) for one in report.sources if one.missing]
-        again = " and ".join(f"inject sweep --resume --db {path}" for path in paths)
-        texts.append(
-            f"{report.missing:,} of {count(len(report.runs), 'run')} {are} not made yet; go on "
-            f"with: {again} -- {command_line(report)}"
-        )
+        text = f"{report.missing:,} of {count(len(report.runs), 'run')} {are} not made yet"
+        again = [_resume(report, source) for source in report.sources if source.missing]
+        if again:
+            text += f"; go on with: {' and '.join(again)}"
+        texts.append(text)
     if report.shards_missing:
         numbers = ", ".join(map(str, report.shards_missing))
         texts.append(f"no database of shard{'s' * (len(report.shards_missing) > 1)} {numbers}")
     return "; ".join(texts)
+
+
+def _resume(report: Report, source: Source) -> str:
+    number, of = source.shard or (1, 1)
+    shard = f" --shard {number}/{of}" if of > 1 else ""
+    path = pasteable(shlex.quote(str(source.path)))
+    return f"inject sweep --resume{shard} --db {path} -- {command_line(report)}"
 
 
 def how_often(finding: Finding) -> str:

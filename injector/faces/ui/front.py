@@ -373,11 +373,12 @@ class _Front:
 
     def _go_on_behind(self) -> None:
         """Leave a process that shows what is still written, as a background job would."""
+        # Before the fork: should we lead our terminal's session, our end is a SIGHUP for it.
+        for number in (signal.SIGHUP, signal.SIGTTOU, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         if os.fork():
             return
         os.setpgid(0, 0)
-        for number in (signal.SIGHUP, signal.SIGTTOU, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
         os.set_blocking(self._master, True)
         while self._copy():
             pass
