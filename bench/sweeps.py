@@ -131,7 +131,7 @@ def against_strace(tools: Tools, sizes: Sizes) -> Table:
         table.notes.append("strace is not installed")
         return table
     program = tools.compile("blocks")
-    blocks = 40 if sizes.rounds > 1 else 5
+    blocks = 100 if sizes.rounds > 1 else 5
     found: dict[str, list[Done]] = {}
     for turn in range(min(sizes.rounds, 3)):
         for name, words in (

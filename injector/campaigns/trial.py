@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from injector.campaigns.outcome import CRASHES
+from injector.linux.forker import Forker
 from injector.linux.keeper import Keeper
 from injector.linux.launch import Apart
 from injector.rules.decide import RulesDecider
@@ -180,6 +181,7 @@ class Bench:
         self.folder = folder
         self.pads = Pads()
         self._keeper: Keeper | None = None
+        self._forker: Forker | None = None
 
     def guard(self) -> Keeper:
         """Return a keeper that lives; a run that is not from a pad may fork now."""
@@ -188,9 +190,19 @@ class Bench:
             self._keeper = Keeper()
         return self._keeper
 
+    def forker(self) -> Forker:
+        """Return a forker that lives."""
+        if self._forker is not None and self._forker.over:
+            self._forker.close()
+            self._forker = None
+        self._forker = self._forker or Forker()
+        return self._forker
+
     def close(self) -> None:
         """End the helpers."""
         self.pads.close()
+        if self._forker is not None:
+            self._forker.close()
         if self._keeper is not None and not self._keeper.over:
             self._keeper.dismiss()
 
@@ -293,16 +305,18 @@ class _Place:
         begun = time.monotonic()
         try:
             engine, _ = engine_for_run(job.engine, scenario, job.stacks)
-            guard = None
+            guard = forker = None
             if bench is not None:
                 if engine == "notify":
                     with contextlib.suppress(NotStarted):
                         return self._follow(
                             decider(scenario, job.seed), scenario, engine, begun, pads=bench.pads
                         )
-                guard = bench.guard()
+                guard, forker = bench.guard(), bench.forker()
             # The slower way also tells why a command cannot be executed.
-            return self._follow(decider(scenario, job.seed), scenario, engine, begun, guard=guard)
+            return self._follow(
+                decider(scenario, job.seed), scenario, engine, begun, guard=guard, forker=forker
+            )
         except InjectError as error:
             return Result(job.number, error=error.message, seconds=time.monotonic() - begun)
 
@@ -315,6 +329,7 @@ class _Place:
         *,
         pads: Pads | None = None,
         guard: Keeper | None = None,
+        forker: Forker | None = None,
     ) -> Result:
         job = self.job
         heard = _Heard(job)
@@ -325,7 +340,7 @@ class _Place:
         )
         with open(os.devnull, "rb") as nothing:
             stdio = (nothing.fileno(), self._out.fileno(), self._err.fileno())
-            apart = Apart(stdio, self.cwd, environment)
+            apart = Apart(stdio, self.cwd, environment, forker)
             if pads is not None:
                 run = pads.launched(
                     job.words(), decider, scenario, apart=apart, watched=watched, timeout=timeout

@@ -18,11 +18,14 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from injector.linux import libc, procfs, seccomp
 from injector.linux.signals import Inherited
 from injector.words.errors import InjectError, NotifyRefused
+
+if TYPE_CHECKING:
+    from injector.linux.forker import Forker
 
 _REPORT = struct.Struct("=Bi")  # what, number
 _LISTENER, _SECCOMP_FAILED, _EXEC_FAILED, _NO_NEW_PRIVS = range(4)
@@ -35,11 +38,13 @@ class Apart:
     """A target's surroundings where they are not ours: it runs in a session of its own.
 
     `stdio` are its descriptors 0 to 2, as ours are numbered; `environment` None is ours.
+    `forker` makes its process, None: we do.
     """
 
     stdio: tuple[int, int, int]
     cwd: str
     environment: tuple[bytes, ...] | None = None
+    forker: Forker | None = None
 
     def enter(self) -> None:
         """Make them this process's, which is about to execute the target."""
@@ -148,7 +153,7 @@ def filter_ourselves(program: bytes, flags: int, report: int) -> int:
     return lowest
 
 
-def _child(
+def child(
     path: str,
     argv: list[str],
     program: bytes,
@@ -158,6 +163,7 @@ def _child(
     flags: int,
     apart: Apart | None,
 ) -> NoReturn:
+    """Become the command: wait for `go`, install the filter, execute; tell by `report` how."""
     try:
         # Whoever starts us may die before the keeper knows of us.
         if not os.read(go, 1):
@@ -301,12 +307,22 @@ def _forked(
     path = find(argv[0], apart.cwd if apart is not None else "")
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     go, start = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid == 0:
+    wanted = inherited or Inherited()
+    try:
+        if apart is not None and apart.forker is not None:
+            pid = apart.forker.fork(path, argv, program, write_end, go, wanted, flags, apart)
+        else:
+            pid = os.fork()
+        if pid == 0:
+            os.close(start)
+            child(path, argv, program, write_end, go, wanted, flags, apart)
+    except BaseException:
+        os.close(read_end)
         os.close(start)
-        _child(path, argv, program, write_end, go, inherited or Inherited(), flags, apart)
-    os.close(write_end)
-    os.close(go)
+        raise
+    finally:
+        os.close(write_end)
+        os.close(go)
     return _Forked(path, pid, read_end, start)
 
 

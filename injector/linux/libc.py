@@ -8,17 +8,21 @@ import os
 import platform
 import struct
 import time
+from signal import SIGCHLD
 
+_NAMES = ("seccomp", "pidfd_getfd", "tgkill", "rt_sigaction", "clone")
 _TABLES = {
-    "x86_64": {"seccomp": 317, "pidfd_getfd": 438, "tgkill": 234, "rt_sigaction": 13},
-    "aarch64": {"seccomp": 277, "pidfd_getfd": 438, "tgkill": 131, "rt_sigaction": 134},
+    "x86_64": dict(zip(_NAMES, (317, 438, 234, 13, 56), strict=True)),
+    "aarch64": dict(zip(_NAMES, (277, 438, 131, 134, 220), strict=True)),
 }
 _numbers = _TABLES.get(platform.machine(), _TABLES["x86_64"])
 SECCOMP = _numbers["seccomp"]
 PIDFD_GETFD = _numbers["pidfd_getfd"]
 TGKILL = _numbers["tgkill"]
 RT_SIGACTION = _numbers["rt_sigaction"]
+CLONE = _numbers["clone"]
 
+CLONE_PARENT = 0x8000
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
@@ -29,6 +33,8 @@ TFD_NONBLOCK = os.O_NONBLOCK
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+_keeping_the_lock = ctypes.PyDLL(None, use_errno=True)
+_keeping_the_lock.syscall.restype = ctypes.c_long
 _libc.signalfd.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
 _libc.timerfd_create.argtypes = (ctypes.c_int, ctypes.c_int)
 _libc.timerfd_settime.argtypes = (
@@ -50,6 +56,18 @@ def syscall(number: int, *arguments: int) -> int:
     """Make a system call with integer arguments. Raises OSError as syscall(2) fails."""
     wide = [ctypes.c_ulong(argument) for argument in arguments]
     return _checked(_libc.syscall(ctypes.c_long(number), *wide))
+
+
+def fork_sibling() -> int:
+    """Fork, the child being our parent's (CLONE_PARENT); 0 in the child.
+
+    Only where no other thread runs: nobody is told of the fork, neither Python nor the C library.
+    """
+    # PyDLL: the interpreter's lock is held all the while, so that the child has it.
+    result: int = _keeping_the_lock.syscall(
+        ctypes.c_long(CLONE), *[ctypes.c_ulong(one) for one in (CLONE_PARENT | SIGCHLD, 0, 0, 0, 0)]
+    )
+    return _checked(result)
 
 
 def pidfd_getfd(pidfd: int, fd: int) -> int:

@@ -65,14 +65,11 @@ class Signals:
             frozenset(int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, handled)),
             frozenset(int(one) for one in ours if signal.getsignal(one) == signal.SIG_IGN),
         )
-        # Where SIGCHLD is ignored, children are reaped without their status. A stopped write
-        # to the terminal would stop us while the target runs.
         self._before = {
-            number: signal.signal(number, action)
-            for number, action in (
-                (signal.SIGCHLD, signal.SIG_DFL),
-                (signal.SIGTTOU, signal.SIG_IGN),
-            )
+            # Where it is ignored, children are reaped without their status.
+            signal.SIGCHLD: signal.signal(signal.SIGCHLD, signal.SIG_DFL),
+            # A stopped write to the terminal would stop us while the target runs.
+            signal.SIGTTOU: signal.signal(signal.SIGTTOU, signal.SIG_IGN),
         }
         self.fd = libc.signalfd(frozenset(int(number) for number in handled))
 
@@ -88,11 +85,11 @@ class Signals:
             found.append(Received(signal.Signals(number), code == SI_KERNEL))
 
     def close(self) -> None:
-        """Restore what was. What arrived meanwhile was for the target, which is gone."""
+        """Restore all. What arrived meanwhile was for the target, which is gone."""
         self.read()
         os.close(self.fd)
-        for number, action in self._before.items():
-            signal.signal(number, action if action is not None else signal.SIG_DFL)
+        for number, before in self._before.items():
+            signal.signal(number, before or signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.inherited.mask)
 
 

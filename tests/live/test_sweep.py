@@ -231,3 +231,14 @@ def test_sqlite_loses_nothing(tmp_path: Path) -> None:
     assert len(swept.runs) >= 20
     assert {run.verdict for run in swept.runs} <= {"handled", "unaffected"}, swept.err
     assert swept.status == 0
+
+
+def test_a_failure_that_does_not_come_again_is_flaky(tmp_path: Path) -> None:
+    command = ["sh", "-c", "cat /etc/hostname || test -e seen || { touch seen; kill -SEGV $$; }"]
+    rules = ["-e", "openat:path=/etc/hostname:error=EIO", "--jobs", "1"]
+    swept = sweep(tmp_path, rules, command)
+    assert [run.verdict for run in swept.runs] == ["crash", "handled"]
+    (finding,) = swept.findings
+    assert finding.flaky is True and finding.runs == 1
+    assert "flaky" in swept.err
+    assert swept.status == 1

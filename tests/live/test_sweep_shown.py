@@ -64,3 +64,9 @@ def test_quiet_says_what_was_found_alone(tmp_path: Path) -> None:
     swept = sweep(tmp_path, ["-q", "-e", "write:error=ENOSPC"], ["sh", "-c", "echo a >b"])
     assert swept.status == 0, swept.err
     assert len(swept.err.splitlines()) == 2
+
+
+def test_nothing_to_try_is_said(tmp_path: Path) -> None:
+    swept = sweep(tmp_path, ["-e", "connect:error=ECONNREFUSED"], ["true"])
+    assert (swept.status, swept.runs) == (0, ())
+    assert "nothing was tried: no call was recorded that the rules match" in swept.err

@@ -142,8 +142,10 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(InjectError, match="there is no"):
         Store.open(path)
     store = Store.create(path, CAMPAIGN)
+    second = Store.open(path)
     with pytest.raises(InjectError, match="another sweep is writing"):
-        Store.open(path).claim()
+        second.claim()
+    second.close()
     store.close()
     with pytest.raises(InjectError, match="holds a campaign already") as refused:
         Store.create(path, CAMPAIGN)
@@ -194,7 +196,9 @@ def test_shards_become_one(tmp_path: Path) -> None:
     assert set(findings) == {"crash SIGSEGV", "of 1", "of 2"}
     assert (findings["crash SIGSEGV"].runs, findings["crash SIGSEGV"].flaky) == (6, False)
     whole.close()
-    assert [run.state for run in Store.open(paths[0]).runs()].count("done") == 3
+    first = Store.open(paths[0])
+    assert [run.state for run in first.runs()].count("done") == 3
+    first.close()
     with pytest.raises(InjectError, match="of another campaign"):
         Store.create(tmp_path / "3.db", replace(CAMPAIGN, command=("mv",))).close()
         merge([paths[0], tmp_path / "3.db"])

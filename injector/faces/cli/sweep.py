@@ -309,7 +309,13 @@ class _Teller:
                 f"the first is {self._trouble}"
             )
         found = list(self.findings.values())
-        if not found:
+        if not self.done:
+            lines.append(
+                "inject: nothing was tried: no call was recorded that a fault is plausible for"
+                if not self.campaign.settings.rules
+                else "inject: nothing was tried: no call was recorded that the rules match"
+            )
+        elif not found:
             lines.append("inject: nothing found: every fault was handled")
         else:
             lines += self._table(found)

@@ -1,0 +1,94 @@
+"""Runs that share a keeper and a forker are as runs that do not."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from injector.campaigns.trial import Bench, Job, Result, carry_out
+from injector.linux import procfs
+
+BOTH = ("notify", "ptrace")
+ABOUT = """
+grep -E '^(Sig(Blk|Ign|Cgt)|NoNewPrivs|NSpid|Umask)' /proc/self/status | grep -v NSpid
+ulimit -a; pwd; ls -l /proc/self/fd | awk '{print $9}' | sort; echo "$INJECT_RUN $MINE"
+test "$PPID" = "$HAND" && test $(cut -d' ' -f6 /proc/$$/stat) = $$ && echo ours; cat /etc/hostname
+"""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Return a bench; at its end nothing is left of it."""
+    folder = tmp_path / "bench"
+    folder.mkdir()
+    children, fds = procfs.descendants(os.getpid()), sorted(os.listdir("/proc/self/fd"))
+    made = Bench(str(folder))
+    yield made
+    made.close()
+    assert procfs.descendants(os.getpid()) == children
+    assert sorted(os.listdir("/proc/self/fd")) == fds
+
+
+def about(tmp_path: Path, engine: str) -> Job:
+    (tmp_path / "cwd").mkdir(exist_ok=True)
+    environment = {**os.environ, "MINE": "a b", "HAND": str(os.getpid())}
+    return Job(
+        ("sh", "-c", ABOUT),
+        ("openat:path=/etc/hostname:error=EIO",),
+        engine=engine,
+        cwd=str(tmp_path / "cwd"),
+        environment=tuple(environment.items()),
+        number=7,
+    )
+
+
+def plain(result: Result) -> Result:
+    return replace(result, seconds=0.0)
+
+
+@pytest.mark.parametrize("by", BOTH)
+def test_a_run_is_the_same_with_and_without(by: str, tmp_path: Path, bench: Bench) -> None:
+    job = about(tmp_path, by)
+    alone = plain(carry_out(job))
+    assert alone.injections and "ours\n" in alone.stdout.tail and "7 a b\n" in alone.stdout.tail
+    for _ in range(3):
+        assert plain(carry_out(job, bench=bench)) == alone
+
+
+@pytest.mark.parametrize("by", BOTH)
+def test_helpers_that_were_killed_are_made_again(by: str, tmp_path: Path, bench: Bench) -> None:
+    job = about(tmp_path, by)
+    wanted = plain(carry_out(job, bench=bench))
+    for helper in (bench.forker, bench.guard):
+        os.kill(helper().pid, signal.SIGKILL)
+        # The run that comes first may not know of it yet.
+        results = [plain(carry_out(job, bench=bench)) for _ in range(3)]
+        assert results[-1] == wanted
+        assert all(one == wanted or one.error for one in results)
+
+
+def test_a_run_that_cannot_begin_leaves_the_bench_whole(tmp_path: Path, bench: Bench) -> None:
+    job = about(tmp_path, "notify")
+    wanted = plain(carry_out(job, bench=bench))
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"#!/no/such/interpreter\n")
+    broken.chmod(0o755)
+    for command in (("/no/such",), (str(broken),), (str(tmp_path),)):
+        assert carry_out(replace(job, command=command), bench=bench).error
+        assert plain(carry_out(job, bench=bench)) == wanted
+
+
+def test_what_outlives_a_run_does_not_reach_the_next(tmp_path: Path, bench: Bench) -> None:
+    job = about(tmp_path, "notify")
+    wanted = plain(carry_out(job, bench=bench))
+    lingers = replace(job, command=("sh", "-c", "setsid sleep 100 & exit 3"), timeout=20)
+    result = carry_out(lingers, bench=bench)
+    assert (result.status, len(result.left)) == (3, 1)
+    hangs = replace(job, command=("sleep", "100"), timeout=0.2)
+    assert carry_out(hangs, bench=bench).timed_out
+    assert plain(carry_out(job, bench=bench)) == wanted
