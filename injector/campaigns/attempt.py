@@ -23,6 +23,7 @@ from injector.campaigns.trial import Bench, Job, Result, carry_out
 from injector.campaigns.witness import END, Witness
 from injector.words.model import Scenario
 
+_KEPT = 4096  # characters of an output that nothing is wrong with
 _NUMBER = re.compile(r":\[\d+\]$")
 
 
@@ -77,8 +78,18 @@ class Attempted:
         facts = {name: getattr(self.facts, name) for name in Facts.__dataclass_fields__}
         return {**self.result.as_json(), "facts": facts}
 
-    def beside(self, other: Attempted) -> Attempted:
-        """Return it with only those files that are other than in another run, to be kept."""
+    def beside(self, other: Attempted, whole: bool) -> Attempted:
+        """Return what is kept of it: of its files those that are other than in another run.
+
+        Args:
+            whole: with all of its output that we have.
+        """
+        result = self.result
+        if not whole:
+            out, err = (
+                replace(one, tail=one.tail[-_KEPT:]) for one in (result.stdout, result.stderr)
+            )
+            result = replace(result, stdout=out, stderr=err)
         mine, theirs = self.facts, other.facts
         facts = replace(
             mine,
@@ -86,7 +97,7 @@ class Attempted:
             names=tuple(sorted({*mine.names} - {*theirs.names})),
             given=(),
         )
-        return replace(self, facts=facts)
+        return replace(self, result=result, facts=facts)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Attempted:

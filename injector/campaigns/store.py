@@ -290,6 +290,15 @@ class Store:
             flaky = None if row["flaky"] is None else bool(row["flaky"])
             yield FindingRow(**{**dict(row), "flaky": flaky})
 
+    def counts(self, shard: int) -> tuple[int, int]:
+        """Return how many runs a shard has, and how many of them were made."""
+        row = self._db.execute(
+            "SELECT count(*), coalesce(sum(state = 'done' AND verdict != 'error'), 0) "
+            "FROM run WHERE shard = ?",
+            (shard,),
+        ).fetchone()
+        return row[0], row[1]
+
     def verdicts(self) -> dict[str, int]:
         """Return how many of the done runs had which verdict."""
         found = self._db.execute(

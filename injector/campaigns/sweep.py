@@ -303,9 +303,8 @@ class Sweep:
             )
 
     def _planned(self) -> Planned:
-        runs = list(self.store.runs("shard = ?", self._shard[:1]))
-        done = sum(run.state == "done" and run.verdict != Verdict.ERROR for run in runs)
-        return Planned(len(self._points), len(self._kinds), len(runs), done)
+        runs, done = self.store.counts(self._shard[0])
+        return Planned(len(self._points), len(self._kinds), runs, done)
 
     # -- runs ---------------------------------------------------------------------
 
@@ -380,7 +379,7 @@ class Sweep:
             fired=made.result.fired,
             seconds=round(made.result.seconds, 6),
             detail=outcome.detail,
-            result=made.beside(self.baseline.first).as_json(),
+            result=made.beside(self.baseline.first, outcome.verdict.failed).as_json(),
         )
         finding = self._shown_by(run)
         self.store.done(run, finding)
