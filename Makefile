@@ -1,7 +1,7 @@
 # What the tests need of Debian or Ubuntu; installed by `make test` when root.
 DEBIAN := gcc libc6-dev gcc-multilib libseccomp2 libunwind8 strace util-linux procps python3-venv \
   netbase sqlite3 redis-server redis-tools nginx-light curl git openssl tar gzip ripgrep rclone \
-  postgresql default-jdk-headless gdb chromium chromium-driver
+  postgresql default-jdk-headless gdb chromium chromium-driver tmux
 
 PYTHON ?= python3
 BIN := .venv/bin
