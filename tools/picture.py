@@ -6,9 +6,11 @@ python tools/picture.py [SESSION] COLUMNSxLINES SECONDS FILE.svg [KEY]...
 from __future__ import annotations
 
 import io
+import re
 import select
 import sys
 import time
+from pathlib import Path
 
 from rich.console import Console
 
@@ -36,7 +38,9 @@ def main(words: list[str]) -> None:
     )  # fmt: skip
     for line in dashboard.drawing(columns, lines).lines:
         console.print(line, end="\n", soft_wrap=True)
-    console.save_svg(path, title="inject watch")
+    drawn = console.export_svg(title="inject watch")
+    # Nothing is to be fetched to look at it: the viewer's own fonts do.
+    Path(path).write_text(re.sub(r"@font-face \{.*?\}\n", "", drawn, flags=re.DOTALL))
 
 
 if __name__ == "__main__":
