@@ -48,7 +48,10 @@ def arguments(call: StoppedCall) -> str:
                 texts.append(f"{{{where}}}")
             case _ if family is not None and family.shown:
                 texts.append(family.show(unsigned))
-            case Kind.POINTER | Kind.BUFFER | Kind.IOVEC | Kind.MSGHDR | Kind.ADDRESS | Kind.TIME:
+            case (
+                Kind.POINTER | Kind.BUFFER | Kind.IOVEC | Kind.MSGHDR | Kind.ADDRESS
+                | Kind.SOCKADDR | Kind.TIME
+            ):  # fmt: skip
                 texts.append(f"{unsigned:#x}" if unsigned else "NULL")
             case _:
                 texts.append(str(value))
