@@ -161,10 +161,8 @@ def watching(session: int) -> Iterator[None]:
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 45, 140, 0, 0))
     watch = subprocess.Popen(
         [sys.executable, "-m", "injector", "watch", str(session)],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
+        pass_fds=[slave],
+        preexec_fn=lambda: os.login_tty(slave),  # it draws on its controlling terminal
         env={**os.environ, "TERM": "xterm-256color"},
     )
     os.close(slave)
