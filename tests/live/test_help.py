@@ -51,7 +51,11 @@ def test_an_example_works_when_pasted(path: str, line: str, tmp_path: Path) -> N
     home.mkdir()
     if path == "inject report":
         database(home / "sweep.db")
-    env = {"PATH": f"{wrapper.parent}:{os.environ['PATH']}", "HOME": str(home)}
+    env = {
+        "PATH": f"{wrapper.parent}:{os.environ['PATH']}",
+        "HOME": str(home),
+        "XDG_RUNTIME_DIR": str(home),  # no other session of this user's is to be seen
+    }
     if "zsh" in line or "|" in line:  # the reader's own programs need not be here
         line = (
             line.partition("|")[0].partition('"$(')[2].partition(")")[0] or line.partition("|")[0]
