@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from injector.campaigns.executors import shard_of
@@ -85,6 +85,7 @@ def test_representatives_are_of_a_kind_and_a_fault() -> None:
     assert sum(map(len, representatives(points, None).values())) == 5
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(1, 20))
 def test_some_of_many_are_spread_over_them(count: int, most: int) -> None:
     points = [point(number) for number in range(count)]
@@ -97,6 +98,7 @@ def test_some_of_many_are_spread_over_them(count: int, most: int) -> None:
         assert chosen[-1] is points[-1]
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(1, 50))
 def test_a_run_is_of_one_shard(key: str, count: int) -> None:
     assert 1 <= shard_of(key, count) <= count
