@@ -137,6 +137,15 @@ def test_traps_of_its_own(victim: Victim, flags: tuple[str, ...]) -> None:
         assert target.end() == (0, "ok\n")
 
 
+def test_job_control(victim: Victim) -> None:
+    with living(victim("attach"), "job-control") as target:
+        job = int(target.line())
+        attach_again(target.pid, 2, str(job), duration="30ms")
+        attach_again(job, 2, duration="30ms")
+        target.go()
+        assert target.end() == (0, "ok\n")
+
+
 @pytest.mark.parametrize("how", ["births", "executes", "children"])
 def test_whatever_it_starts_meanwhile(victim: Victim, how: str) -> None:
     with living(victim("attach"), how) as target:

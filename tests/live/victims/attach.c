@@ -369,10 +369,13 @@ static int job_control(void) {
     pid_t job = fork();
     CHECK(job >= 0);
     if (job == 0) {
-        setpgid(0, 0); /* not orphaned: its parent is of the same session */
         alarm(100);
         for (;;) syscall(SYS_getppid);
     }
+    /* SIGTSTP and SIGTTIN stop nobody in an orphaned process group (get_signal of kernel/signal.c),
+       as ours may be. A group of its own is not: its parent is outside, in the same session. Left
+       to the job, this might come after the first signal. */
+    CHECK(!setpgid(job, job));
     printf("ready\n%d\n", job);
     fflush(stdout);
     while (!asked_to_end()) {
