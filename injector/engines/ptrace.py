@@ -125,12 +125,14 @@ class PtraceEngine:
         bell: Doorbell,
         launched: Launched | None = None,
         helper: int = 0,
+        can_stay: bool = False,
     ) -> None:
         """Trace a launched target, whose first process is seized already, or one to `attach` to.
 
         Args:
             named: the calls that are decided about.
             helper: a child of ours that must not die while the target runs.
+            can_stay: a launched target that is let go can have us until its end, see `keep`.
         """
         self.records = Records()
         self.tasks = self.records.tasks
@@ -156,6 +158,8 @@ class PtraceEngine:
         self._parked: list[tuple[int, int, Callable[[], None]]] = []
         self._sequence = 0
         self._leaving = False
+        self._can_stay = can_stay
+        self._staying = False  # begun to, and calls are under a fault yet
         self._finished = False
         self.named = None if self._everything else frozenset(named)
         self._table: Mapping[int, dict[int, tuple[str, Arch]]] = {
@@ -215,6 +219,8 @@ class PtraceEngine:
                 self._look_around()
                 continue
             if not queue:
+                if self._staying and self._faultless():
+                    continue
                 if not tracees and self._all_over():
                     continue
                 try:
@@ -337,7 +343,7 @@ class PtraceEngine:
 
     def carry_out(self, call: StoppedCall, order: Order) -> None:
         """Do what was ordered, after its delay if it has one; other tasks go on meanwhile."""
-        if order.delay and not self._leaving:
+        if order.delay and not self._leaving and not self._staying:
             self._park(order.delay, partial(self._finish, call, order))
         else:
             self._finish(call, order)
@@ -358,6 +364,10 @@ class PtraceEngine:
             return
         fault = order.rule.fault
         process = call.task.process
+        if self._staying and finishes_late(fault):  # nobody was told of it
+            tracee.call = None
+            self._go(tracee)
+            return
         if fault.kill == "before":
             pidfd.send(process.pidfd, signal.SIGKILL)
             return
@@ -457,7 +467,8 @@ class PtraceEngine:
     def _exited(self, tracee: Tracee, info: ptrace.SyscallInfo) -> None:
         tracee.inside = _OUTSIDE
         result = info[5] - (1 << 64) if info[5] >> 63 else info[5]
-        if result == EINTR and self._leaving and tracee.verify is None:
+        going = self._leaving or self._staying
+        if result == EINTR and going and tracee.verify is None:
             number = self._registers.number(tracee.tid)
             if self._mend_interrupted(tracee, number, info):
                 result = ERESTARTNOHAND
@@ -471,7 +482,7 @@ class PtraceEngine:
         if tracee.order is not None and call is not None and tracee.undo is not None:
             self._apply(tracee, call, tracee.undo)
             tracee.undo = None
-            if self._leaving and (result in RESTARTS or result == RESTART_BLOCK):
+            if going and (result in RESTARTS or result == RESTART_BLOCK):
                 tracee.call = tracee.order = None  # it goes on without us, and without the fault
             elif result in RESTARTS:
                 tracee.again = (call.raw[5], info[3], info[4])
@@ -534,7 +545,7 @@ class PtraceEngine:
             return
         if order.rule.fault.kill == "after":
             pidfd.send(call.task.process.pidfd, signal.SIGKILL)
-        elif order.delay_exit and not self._leaving:
+        elif order.delay_exit and not self._leaving and not self._staying:
             self._park(order.delay_exit, partial(self._return, call))
         else:
             self._return(call)
@@ -833,7 +844,9 @@ class PtraceEngine:
 
     def cannot_leave(self) -> str:
         """Return why the target cannot be let go, "" if it can."""
-        if self._launched is None:
+        if not self._executed:
+            return "it has not begun"
+        if self._launched is None or self._can_stay:
             return ""
         # seccomp(2), SECCOMP_RET_TRACE: without a tracer the call fails with ENOSYS.
         return "launched under ptrace, its filter needs a tracer as long as it lives"
@@ -841,9 +854,13 @@ class PtraceEngine:
     def detach(self) -> None:
         """Let every task go at its next stop; Finished comes behind the last.
 
-        A task in a call that nothing interrupts (state D) is let go by our end.
+        A task in a call that nothing interrupts (state D) is let go by our end. A launched target
+        is only freed of faults: Finished comes when no call is under one, and `keep` goes on.
         """
-        if self._leaving:
+        if self._leaving or self._staying:
+            return
+        if self._launched is not None:
+            self._end_faults()
             return
         self._leaving = True
         waiting = [stop for stop in self._stops if isinstance(stop, Ordered | Completed)]
@@ -855,6 +872,47 @@ class PtraceEngine:
             elif tid not in held:
                 ptrace.request(ptrace.INTERRUPT, tid)
         self._park(_PATIENCE, self._give_up)
+
+    def _end_faults(self) -> None:
+        self._staying = True
+        self._table = {audit: {} for audit in self._table}
+        self.release()
+        for tracee in self._tracees.values():
+            if tracee.order is None:
+                continue
+            if tracee.again is not None:  # a handler runs; it is made again behind that
+                tracee.call = tracee.order = None
+            else:
+                ptrace.request(ptrace.INTERRUPT, tracee.tid)
+        self._park(_PATIENCE, self._forget_faults)
+
+    def _faultless(self) -> bool:
+        """Tell that the target is free of faults, once it is."""
+        if self._finished or any(tracee.order for tracee in self._tracees.values()):
+            return False
+        self._finished = True
+        self._stops.append(Finished())
+        return True
+
+    def _forget_faults(self) -> None:
+        """Have those calls that nothing interrupts end without their fault, whenever they do."""
+        for tracee in self._tracees.values():
+            if tracee.order is not None and tracee.call is not None:
+                if tracee.undo is not None and tracee.restore is None:
+                    tracee.restore = (tracee.call, tracee.undo)
+                tracee.call = tracee.order = tracee.undo = None
+
+    def keep(self) -> None:
+        """Let every call of a target that was let go be made, until its last task has ended."""
+        self._staying = self._finished = False
+        while True:
+            match self.next(lambda _: None):
+                case Finished():
+                    return
+                case Completed(call, order):
+                    self.complete(call, order)
+                case _:
+                    pass
 
     def _give_up(self) -> None:
         for tracee in list(self._tracees.values()):

@@ -25,6 +25,7 @@ CLONE = _numbers["clone"]
 CLONE_PARENT = 0x8000
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 CLOCK_MONOTONIC = 1
@@ -113,6 +114,12 @@ def adopt_orphans(adopt: bool) -> None:
 def die_with_parent(number: int) -> None:
     """Get a signal when the thread that made this process ends (PR_SET_PDEATHSIG)."""
     _checked(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number), *[ctypes.c_ulong(0)] * 3))
+
+
+def set_name(name: str) -> None:
+    """Set what ps(1) calls this process (PR_SET_NAME); to be called by its first thread."""
+    text = ctypes.create_string_buffer(name.encode())
+    _checked(_libc.prctl(PR_SET_NAME, text, *[ctypes.c_ulong(0)] * 3))
 
 
 def undumpable() -> None:

@@ -24,8 +24,8 @@ def folder() -> Path:
     return Path(f"/tmp/inject-{os.geteuid()}")
 
 
-def listen() -> tuple[socket.socket, Path]:
-    """Open this process's socket.
+def listen(pid: int) -> tuple[socket.socket, Path]:
+    """Open the socket of the session that this process number stands for.
 
     Raises:
         OSError: the folder cannot be made, or is not ours alone.
@@ -35,9 +35,9 @@ def listen() -> tuple[socket.socket, Path]:
     status = place.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o77:
         raise PermissionError(f"{place} is not a folder of ours alone")
-    path = place / f"{os.getpid()}.sock"
+    path = place / f"{pid}.sock"
     # Under its name only when it listens: one that refuses is taken for that of a dead session.
-    early = place / f".{os.getpid()}.new"
+    early = place / f".{pid}.new"
     early.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:

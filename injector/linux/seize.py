@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 from injector.linux import procfs, ptrace
 from injector.linux.probe import host
+from injector.linux.standin import NAME
 from injector.words.errors import InjectError
 
 _PATIENCE = 0.02  # seconds after which a seizing is taken for blocked
@@ -61,10 +62,7 @@ def require_process(pid: int) -> None:
         )
     tracer = int(host.status("TracerPid", pid) or 0)
     if tracer:
-        raise InjectError(
-            f"{pid} ({name}) is traced already, by {procfs.comm(tracer)} ({tracer})",
-            help=f"a process has one tracer; end {tracer} first, or let it detach",
-        )
+        raise _traced(f"{pid} ({name}) is", tracer)
 
 
 def seize_all(pid: int, options: int, waited: deque[tuple[int, int]]) -> list[int]:
@@ -146,6 +144,17 @@ def _reaping(waited: deque[tuple[int, int]]) -> Iterator[set[int]]:
         helper.join()
 
 
+def _traced(what: str, tracer: int) -> InjectError:
+    name = procfs.comm(tracer)
+    return InjectError(
+        f"{what} traced already, by {name} ({tracer})",
+        help="`inject run` launched it under ptrace and let it go: its filter needs this tracer "
+        "as long as it lives; start it anew"
+        if name == NAME
+        else f"a process has one tracer; end {tracer} first, or let it detach",
+    )
+
+
 def refusal(pid: int, error: OSError | None) -> InjectError:
     """Explain why a process cannot be seized."""
     if error is None or procfs.ids(pid) is None:
@@ -153,10 +162,7 @@ def refusal(pid: int, error: OSError | None) -> InjectError:
     what = f"cannot attach to {pid} ({procfs.comm(pid)})"
     tracer = int(host.status("TracerPid", pid) or 0)
     if tracer:
-        return InjectError(
-            f"{what}: it is traced already, by {procfs.comm(tracer)} ({tracer})",
-            help=f"a process has one tracer; end {tracer} first, or let it detach",
-        )
+        return _traced(f"{what}: it is", tracer)
     owner = int((host.status("Uid", pid) or "0").split()[0])
     scope = host.yama_scope()
     capable = host.capable(host.CAP_SYS_PTRACE)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -46,13 +45,17 @@ class ControlSocket:
     """The sockets; `obey` carries a command out and returns what to answer,
     `recent` the last injections for one who begins to watch."""
 
-    def __init__(self, bell: Doorbell, obey: Obey, recent: Recent, *, closed: bool = False) -> None:
+    def __init__(
+        self, bell: Doorbell, obey: Obey, recent: Recent, pid: int, *, closed: bool = False
+    ) -> None:
         """Open the socket, if this machine lets us; without it nobody can steer the session.
 
         Args:
+            pid: the process that people know the session by.
             closed: nobody may.
         """
         self._bell = bell
+        self._pid = pid
         self._obey = obey
         self._recent = recent
         self._peers: dict[int, _Peer] = {}
@@ -63,7 +66,7 @@ class ControlSocket:
         if closed:
             return
         try:
-            self._listener, self._path = rendezvous.listen()
+            self._listener, self._path = rendezvous.listen(pid)
         except OSError:
             return
         bell.add(self._listener.fileno())
@@ -109,7 +112,7 @@ class ControlSocket:
             return {
                 "ok": True,
                 "control": FORMAT,
-                "pid": os.getpid(),
+                "pid": self._pid,
                 "recent": self._recent(),
             }
         try:

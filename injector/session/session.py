@@ -8,6 +8,7 @@ fault the target has seen.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from injector.linux.doorbell import Doorbell
 from injector.linux.ending import Orphans
 from injector.linux.keeper import Keeper
 from injector.linux.signals import Signals
+from injector.linux.standin import Behind
 from injector.rules.decide import Order, RulesDecider
 from injector.rules.scenario.text import fault_text
 from injector.rules.scenario.values import duration_text, short_text
@@ -155,11 +157,12 @@ class Session:
         engine: Engine,
         decider: RulesDecider,
         bell: Doorbell,
-        signals: Signals,
-        keeper: Keeper | None,
+        signals: Signals | Behind,
+        keeper: Keeper | Behind | None,
         timeout: int | None = None,
         *,
         leaves: bool = False,
+        remains: bool = False,
         stacks: bool = False,
         orphans: Orphans | None = None,
     ) -> None:
@@ -169,6 +172,7 @@ class Session:
             timeout: nanoseconds until its end, None for none.
             stacks: tell the call stack with each injection.
             leaves: its end is that the target is let go; a signal to us asks for that too.
+            remains: it is let go also when the process that stands in for us is killed.
             orphans: nobody else steers it or sees it; it is killed at once when its time is up,
                 and so is what it leaves behind.
         """
@@ -179,6 +183,7 @@ class Session:
         self._late: dict[StoppedCall, Injection] = {}  # told when their calls are over
         self._signals = signals
         self._leaves = leaves
+        self._remains = remains
         self._stacks = stacks
         self._detached = False
         self._timed_out = False
@@ -190,10 +195,12 @@ class Session:
         self._steering = Steering(engine, decider)
         self._tally = Tally(engine)
         self._orphans = orphans
+        number = signals.front if isinstance(signals, Behind) else os.getpid()
         self._control = ControlSocket(
-            bell, self._obey, self._tally.recent, closed=orphans is not None
+            bell, self._obey, self._tally.recent, number, closed=orphans is not None
         )
         self._done: list[Control] = []  # what commands did, to be told
+        self._bell = bell
         bell.add(signals.fd)
         bell.add(self._timer.fd)
         if timeout is not None:
@@ -311,6 +318,9 @@ class Session:
                     self.engine.release()
                     if not by_terminal:
                         self.engine.send(number)
+                if isinstance(self._signals, Behind) and self._signals.alone:
+                    self._bell.remove(fd)
+                    yield self._deserted()
             elif fd == self._timer.fd:
                 self._timer.clear()
                 if self._leaves:
@@ -321,6 +331,16 @@ class Session:
                 self._control.serve(fd)
                 yield from self._done
                 self._done.clear()
+
+    def _deserted(self) -> Control:
+        """Go on without the process that stood in for us.
+
+        Raises:
+            InjectError: its death ends the target too.
+        """
+        if not self._remains or self.engine.cannot_leave():
+            raise InjectError("inject was killed")
+        return self._detach("inject was killed")
 
     def _obey(self, do: str, words: dict[str, Any]) -> dict[str, Any]:
         """Carry out a command of the control socket.

@@ -16,6 +16,7 @@ from injector.linux.ending import Orphans
 from injector.linux.keeper import Keeper, limit_descriptors, raise_descriptor_limit
 from injector.linux.launch import Apart, launch, launch_traced
 from injector.linux.signals import Signals
+from injector.linux.standin import stand_in
 from injector.rules.decide import RulesDecider
 from injector.rules.subscribe import subscriptions, unconditional
 from injector.session.session import Session
@@ -67,7 +68,7 @@ def launched(
     Args:
         watched: calls to stop besides those of the rules.
         timeout: nanoseconds, None for no end.
-        kill_on_exit: our death ends the target; under ptrace it always does.
+        kill_on_exit: our death ends the target; under ptrace it always does, but see `traced`.
         apart: its surroundings, where they are not ours. Then all below us that was not there
             before is its, and is killed at once when its time is up, or a while after its end.
         guard: a keeper to be used, and left for the next run unless this one ends by an error.
@@ -147,6 +148,82 @@ def launched(
             limit_descriptors(limits)
         if orphans is not None:
             orphans.close()
+        signals.close()
+
+
+@contextmanager
+def traced(
+    command: list[str],
+    decider: RulesDecider,
+    scenario: Scenario,
+    *,
+    watched: frozenset[str] = frozenset(),
+    timeout: int | None = None,
+    kill_on_exit: bool = False,
+    stacks: bool = False,
+) -> Iterator[Session]:
+    """Start a command under ptrace so that it can be let go; this returns in a child.
+
+    The process that called ends as the child does, or when the target is let go. The child has
+    to stay then, for the filter needs its tracer: this ends when the target has.
+
+    Args:
+        watched: calls to stop besides those of the rules.
+        timeout: nanoseconds, None for no end.
+        kill_on_exit: the target ends when the process that called is killed.
+
+    Raises:
+        InjectError: the command cannot be found, or what a run needs is refused.
+    """
+    from injector.engines.ptrace import TRACED, PtraceEngine, with_creations
+    from injector.linux.ptrace import LAUNCH
+
+    before = Signals(children=False)
+    try:
+        signals = stand_in(before)
+    except OSError as error:
+        before.close()
+        raise _no_room(error) from error
+    running = session = bell = None
+    try:
+        arches = arches_here()
+        always = {*TRACED, *watched}
+        stopped = with_creations(subscriptions(scenario.rules, always, arches))
+        program = seccomp.build(stopped, seccomp.TRACE)
+        target = launch_traced(command, program, LAUNCH, signals.inherited)
+        signals.step_aside()
+        bell = Doorbell()
+        running = PtraceEngine(arches, named_calls(scenario) | always, bell, target, can_stay=True)
+        raise_descriptor_limit()
+        session = Session(
+            running,
+            decider,
+            bell,
+            signals,
+            signals,
+            timeout,
+            remains=not kill_on_exit,
+            stacks=stacks,
+        )
+        bell.start()
+        yield session
+        session.close()
+        if session.left:
+            signals.stay()
+            running.keep()
+    except BaseException as error:
+        if session is not None:
+            session.close()
+        if running is not None:
+            running.end()
+        if _is_no_room(error):
+            raise _no_room(error) from error
+        raise
+    finally:
+        if bell is not None:
+            bell.close()
+        if running is not None:
+            running.close()
         signals.close()
 
 

@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -143,8 +143,8 @@ class RedisClient(Wire):
 
 
 @contextlib.contextmanager
-def redis(folder: Path) -> Iterator[Program]:
-    with redis_server(folder, None) as one:
+def redis(folder: Path, arguments: Sequence[str] | None = None) -> Iterator[Program]:
+    with redis_server(folder, arguments) as one:
         benchmark = ["redis-benchmark", "-p", str(one.port), "-q", "-n", "500", "-c", "10"]
 
         def visit() -> None:

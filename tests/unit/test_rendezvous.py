@@ -24,7 +24,7 @@ def test_a_socket_has_its_name_only_once_it_listens(
 
     with monkeypatch.context() as patch:
         patch.setattr(socket, "socket", Watched)
-        listener, path = rendezvous.listen()
+        listener, path = rendezvous.listen(os.getpid())
     with listener:
         # One who looked meanwhile found nothing, and took nothing away.
         assert seen == [[]]

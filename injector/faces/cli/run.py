@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 
 import click
@@ -32,7 +33,7 @@ from injector.linux.signals import die_by
 from injector.rules.decide import RulesDecider
 from injector.session.journal import Journal
 from injector.session.session import Session
-from injector.session.start import EngineName, engine_for_run, launched
+from injector.session.start import EngineName, engine_for_run, launched, traced
 from injector.words.errors import InjectError, NotifyRefused
 
 TIMED_OUT = 124  # as timeout(1)
@@ -103,11 +104,11 @@ def run(
     printer = Printer(faults=not quiet and not live and os.isatty(2), quiet=quiet)
 
     def start(chosen: EngineName) -> AbstractContextManager[Session]:
-        return launched(
+        begin = traced if chosen == "ptrace" else partial(launched, engine=chosen)
+        return begin(
             command,
             decider,
             checked,
-            engine=chosen,
             watched=watched,
             timeout=limit,
             kill_on_exit=kill_on_exit,
@@ -129,13 +130,14 @@ def run(
         if writer is not None:
             writer.write(first)
         ended = follow(session, writer, printer)
-    if writer is not None:
-        writer.close()
-    if not quiet:
-        say(run_left_line(command[0], ended) if ended.detached else ended_line(command[0], ended))
-        closing(decider)
-        options = [*(["--timeout", timeout] if timeout else [])]
-        say(f"inject: repeat with: {_again(scenario, expressions, seed, options, command)}")
+        if writer is not None:
+            writer.close()
+        if not quiet:
+            left = ended.detached
+            say(run_left_line(command[0], ended) if left else ended_line(command[0], ended))
+            closing(decider)
+            options = [*(["--timeout", timeout] if timeout else [])]
+            say(f"inject: repeat with: {_again(scenario, expressions, seed, options, command)}")
     if ended.detached:
         sys.exit(0)
     if ended.timed_out:
