@@ -95,6 +95,14 @@ class Launched:
         """Return the journal's lines of one kind."""
         return [one for one in read(self.journal) if one["event"] == name]
 
+    def failed(self) -> bool:
+        """Return whether the call that victims look at, getppid, has had a fault."""
+        return any(one["syscall"] == "getppid" for one in self.events("injection"))
+
+    def asleep(self) -> bool:
+        """Return whether each thread waits in a call; one in a ptrace-stop has state t."""
+        return {procfs.state(tid) for tid in procfs.threads(self.target)} == {"S"}
+
 
 @contextlib.contextmanager
 def launched(
@@ -146,7 +154,7 @@ def test_it_is_left_at_any_moment(life: str, leave: Way, victim: Victim, tmp_pat
         words = [victim("attach"), life, *(["short"] if life == "faulty" else [])]
         with launched(tmp_path / str(turn), LIVES[life], *words) as one:
             if life in ("faulty", "leaderless"):  # they want to see one
-                wait_until(lambda one=one: bool(one.events("injection")), "a fault")  # type: ignore[misc]
+                wait_until(one.failed, "a fault")
             select.select([], [], [], moments.random() * 0.3)
             leave(one)
             keeper = one.tracer
@@ -162,6 +170,7 @@ def test_every_call_that_blocks_goes_on(leave: Way, victim: Victim, tmp_path: Pa
     lock = tmp_path / "lock"
     lock.touch()
     with launched(tmp_path, EVERY, victim("attach"), "blocked", str(lock)) as one:
+        wait_until(one.asleep, "each thread is in its call")
         leave(one)
         one.go()
         assert one.rest() == "ok\n"
@@ -201,6 +210,7 @@ def test_a_short_read_that_waits_is_whole(leave: Way, victim: Victim, tmp_path: 
 @WAYS
 def test_a_stopped_one_stays_stopped(leave: Way, victim: Victim, tmp_path: Path) -> None:
     with launched(tmp_path, FAULTY, victim("attach"), "faulty", "short") as one:
+        wait_until(one.failed, "a fault")  # the victim wants to see one, and is woken to end
         os.kill(one.target, signal.SIGSTOP)
         threads = procfs.threads(one.target)
         wait_until(lambda: {procfs.state(tid) for tid in threads} == {"t"}, "all are stopped")
