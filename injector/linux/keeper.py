@@ -125,8 +125,12 @@ class Keeper:
         self._socket.close()
         # Our own child must be reaped meanwhile: before Linux 6.11 a zombie keeps its filter.
         with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, 0)[0] != self.pid:
-                pass
+            while True:
+                # Was it killed, another keeper's farewell may have reaped it; then there is
+                # nothing of it to wait for, though we may have other children.
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+                if os.waitpid(-1, 0)[0] == self.pid:
+                    return
 
 
 def raise_descriptor_limit() -> tuple[int, int]:

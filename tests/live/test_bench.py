@@ -17,7 +17,9 @@ BOTH = ("notify", "ptrace")
 ABOUT = """
 grep -E '^(Sig(Blk|Ign|Cgt)|NoNewPrivs|NSpid|Umask)' /proc/self/status | grep -v NSpid
 ulimit -a; pwd; ls -l /proc/self/fd | awk '{print $9}' | sort; echo "$INJECT_RUN $MINE"
-test "$PPID" = "$HAND" && test $(cut -d' ' -f6 /proc/$$/stat) = $$ && echo ours; cat /etc/hostname
+read -r _ _ _ above _ </proc/$PPID/stat  # a pad may be between us
+case "$HAND" in $PPID|$above) test $(cut -d' ' -f6 /proc/$$/stat) = $$ && echo ours;; esac
+cat /etc/hostname
 """
 
 
