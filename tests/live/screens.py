@@ -115,6 +115,18 @@ class Screen:
         self.screen.resize(lines, columns)
         termios.tcsetwinsize(self._slave, (lines, columns))
 
+    def closed(self, seconds: float = 40) -> int:
+        """Leave a dashboard that came up before the command was over; then as `ended`."""
+        end = time.monotonic() + seconds
+        while os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            if 1049 in self.screen.private and self.text.startswith(" exit "):
+                self.press("q")
+                break
+            if select.select([self.fd], [], [], 0.05)[0]:
+                self._pump(end)
+            assert time.monotonic() < end, f"it did not end:\n{self.text}"
+        return self.ended(seconds)
+
     def ended(self, seconds: float = 40) -> int:
         """Wait for the command's end; its status, negative for a signal."""
         end = time.monotonic() + seconds

@@ -258,7 +258,9 @@ def test_an_error_of_our_own_ends_a_launched_target(victim: Victim) -> None:
     words = [*INJECT, "run", "-q", "--engine", "ptrace", "-e", NEVER, "--"]
     with living(*words, victim("attach"), "children") as run:
         (target,) = [pid for pid in procfs.descendants(run.pid) if "attach" in procfs.exe(pid)][:1]
-        out_of_descriptors(run.pid)
+        ids = procfs.ids(target)
+        assert ids is not None
+        out_of_descriptors(ids.ppid)
         poll_until(lambda: run.process.poll() is not None)
         assert run.process.returncode == 125
         poll_until(lambda: procfs.state(target) in ("", "Z"))

@@ -135,7 +135,7 @@ def test_what_is_no_terminal_stays_the_targets(start: Start, tmp_path: Path) -> 
     (tmp_path / "in").write_text("given\n")
     line = shlex.join(live("cat; echo no >&2; test -t 2"))
     screen = start("sh", "-c", f"{line} < {tmp_path}/in > {tmp_path}/out")
-    assert screen.ended() == 0
+    assert screen.closed() == 0
     assert (tmp_path / "out").read_text() == "given\n"
     assert "\nno\n" in screen.text
     assert screen.is_as_before()
@@ -304,7 +304,7 @@ def test_the_target_sees_what_it_sees_on_any_terminal(start: Start, tmp_path: Pa
     for name, option in (("plain", []), ("live", ["--live"])):
         target = [sys.executable, "-c", script, str(tmp_path / name)]
         screen = start(*INJECT, "run", "-q", *option, *RULE, "--", *target)
-        assert screen.ended() == 0
+        assert screen.closed() == 0
     assert (tmp_path / "live").read_text() == (tmp_path / "plain").read_text()
 
 

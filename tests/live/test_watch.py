@@ -286,18 +286,21 @@ def test_kill_breaks_no_terminal_either(session: Session) -> None:
     assert not session.call()
 
 
-def test_errors_are_repeated_when_it_closes(tmp_path: Path) -> None:
-    session = Session(tmp_path, "--engine=ptrace", "-e", RULE)
-    assert not session.call()
+def test_errors_are_repeated_when_it_closes(session: Session) -> None:
+    folder = session.folder / "taken"
+    folder.mkdir()
     screen = session.watch()
     screen.until("› none")
-    screen.press("d")
-    screen.until("the target cannot be let go")
+    screen.press("s")
+    screen.until("save as ›")
+    screen.press("\x15", str(folder), "enter")
+    screen.until("taken is there already")
+    screen.press("y")
+    screen.until("Is a directory")
     screen.press("q")
     assert screen.ended() == 0
     assert screen.is_as_before()
-    assert b"inject: the target cannot be let go" in screen.raw.rpartition(b"\x1b[?1049l")[2]
-    session.close()
+    assert b"inject: cannot write" in screen.raw.rpartition(b"\x1b[?1049l")[2]
 
 
 def test_it_follows_the_terminal_s_size(session: Session) -> None:
