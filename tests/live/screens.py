@@ -117,14 +117,16 @@ class Screen:
 
     def closed(self, seconds: float = 40) -> int:
         """Leave a dashboard that came up before the command was over; then as `ended`."""
-        end = time.monotonic() + seconds
-        while os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
-            if 1049 in self.screen.private and self.text.startswith(" exit "):
-                self.press("q")
-                break
-            if select.select([self.fd], [], [], 0.05)[0]:
-                self._pump(end)
-            assert time.monotonic() < end, f"it did not end:\n{self.text}"
+
+        def up() -> bool:
+            return 1049 in self.screen.private and self.text.startswith(" exit ")
+
+        def over() -> bool:
+            return bool(os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG))
+
+        self.until_that(lambda: up() or over(), seconds)
+        if up():
+            self.press("q")
         return self.ended(seconds)
 
     def ended(self, seconds: float = 40) -> int:

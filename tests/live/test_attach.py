@@ -20,6 +20,7 @@ from .attaching import (
     attached,
     living,
     poll_until,
+    status,
     traced,
     untraced,
 )
@@ -258,9 +259,7 @@ def test_an_error_of_our_own_ends_a_launched_target(victim: Victim) -> None:
     words = [*INJECT, "run", "-q", "--engine", "ptrace", "-e", NEVER, "--"]
     with living(*words, victim("attach"), "children") as run:
         (target,) = [pid for pid in procfs.descendants(run.pid) if "attach" in procfs.exe(pid)][:1]
-        ids = procfs.ids(target)
-        assert ids is not None
-        out_of_descriptors(ids.ppid)
+        out_of_descriptors(int(status(target, "TracerPid")))
         poll_until(lambda: run.process.poll() is not None)
         assert run.process.returncode == 125
         poll_until(lambda: procfs.state(target) in ("", "Z"))
