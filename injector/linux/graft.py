@@ -22,6 +22,7 @@ from typing import NoReturn
 
 from injector.linux import libc, procfs, ptrace, seccomp
 from injector.linux.keeper import Keeper
+from injector.linux.pidfd import zombie
 from injector.linux.probe import host
 from injector.linux.ptrace import CONT, ENTRY, EXIT, INTERRUPT, SYSCALL, Event
 from injector.linux.registers import (
@@ -260,7 +261,7 @@ def _stopped_thread(pid: int, known: X86_64) -> _Hand:
         )
     if refused is not None and procfs.state(pid) != "D":
         raise refusal(pid, refused)
-    if procfs.ids(pid) is None or procfs.state(pid) == "Z":
+    if procfs.ids(pid) is None or zombie(pid):
         raise refusal(pid, None)
     raise InjectError(
         f"{_name(pid)} does not stop: it waits in a call that nothing interrupts (state D)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import struct
@@ -42,6 +43,22 @@ def ended(pidfd: int, seconds: float = 0) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
+
+
+def zombie(pid: int) -> bool:
+    """Return whether a process has ended and nobody has waited for it yet.
+
+    Not so one whose leader alone has ended: by pthread_exit(3), or in another thread's
+    execve(2), where /proc/PID/stat says Z for a moment.
+    """
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        return ended(fd)
+    finally:
+        os.close(fd)
 
 
 def send(pidfd: int, number: int) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from injector.linux import procfs, ptrace
+from injector.linux.pidfd import zombie
 from injector.linux.probe import host
 from injector.linux.standin import NAME
 from injector.words.errors import InjectError
@@ -55,7 +56,7 @@ def require_process(pid: int) -> None:
             f"{pid} ({name}) is a kernel thread: it makes no system calls",
             help="attach to a process; `ps -e` shows kernel threads in brackets",
         )
-    if procfs.state(pid) == "Z" and len(procfs.threads(pid)) < 2:
+    if zombie(pid):
         raise InjectError(
             f"{pid} ({name}) has ended; its parent {ids.ppid} ({procfs.comm(ids.ppid)}) has not "
             "waited for it",

@@ -92,6 +92,23 @@ def test_it_says_when_there_is_no_answer(board: Board) -> None:
     assert " running " in board.text()
 
 
+def unanswered(*, owner: bool) -> Dashboard:
+    link: Any = FakeLink()
+    dashboard = Dashboard(link, None, owner=owner)
+    dashboard.tick(1.0)
+    link.open = False
+    dashboard.receive()
+    return dashboard
+
+
+def test_a_session_that_ended_before_it_answered_was_not_killed() -> None:
+    assert unanswered(owner=True).leaving is Leaving.ENDED
+    watching = unanswered(owner=False)
+    assert watching.leaving is None
+    text = "\n".join(line.plain for line in watching.drawing(100, 30).lines)
+    assert "the session ended before it answered; q quits" in text
+
+
 def test_the_details_stay_with_one_while_others_come(board: Board) -> None:
     board.press("tab", "enter")
     assert "0/sendto" not in board.text()

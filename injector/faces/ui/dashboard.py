@@ -195,6 +195,8 @@ class Dashboard:
             self.view.prompt = None  # a question about what is over
         if self._detaching and self.view.owner:
             self.leaving = Leaving.DETACHED
+        elif self.model.lost and self.view.owner and not self.model.told:
+            self.leaving = Leaving.ENDED  # there is nothing to show: its own words say all
         elif self.model.lost:
             self._say(f"{self.model.lost}; q quits", alarm=True)
         elif self.view.owner:

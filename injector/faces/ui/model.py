@@ -276,7 +276,9 @@ class Model:
     def ended(self) -> None:
         """Take it that the connection is over."""
         if self.footer is None:
-            self.lost = "the session was killed"
+            self.lost = (
+                "the session was killed" if self.told else "the session ended before it answered"
+            )
 
     def still(self) -> Model:
         """Return a copy that stays as it is."""
