@@ -3,7 +3,7 @@
  *   calls getppid N       print nanoseconds per getppid(2)
  *   calls access N        the same of access("/dev/null"), a call that has a path
  *   calls marks STEP K    K times: STEP getppid calls, a line out, a byte in
- *   calls stall N         print the longest of N getppid, in nanoseconds
+ *   calls stall N         print a line, read one, print the longest of N getppid, in nanoseconds
  *   calls now             print CLOCK_MONOTONIC in nanoseconds before anything else
  */
 
@@ -80,6 +80,9 @@ int main(int argc, char **argv)
     }
     if (!strcmp(argv[1], "stall")) {
         longest(count / 20 + 100);
+        puts("ready");
+        fflush(stdout);
+        getchar();
         printf("%lld\n", longest(count));
         return 0;
     }

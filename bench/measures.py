@@ -341,8 +341,11 @@ def _stall(tools: Tools, count: int, watched: bool) -> float:
     rule = "getppid:probability=0.1%:error=EPERM"
     target = [tools.calls, "stall", str(count)]
     with running([*tools.inject("-q", "-e", rule), *target]) as process:
-        assert process.stdout is not None
+        assert process.stdin is not None and process.stdout is not None
+        process.stdout.readline()
         with watching(process.pid) if watched else contextlib.nullcontext():
+            process.stdin.write("\n")
+            process.stdin.flush()
             return float(process.stdout.readline()) / 1e6
 
 

@@ -166,7 +166,7 @@ def watching(session: int) -> Iterator[None]:
         env={**os.environ, "TERM": "xterm-256color"},
     )
     os.close(slave)
-    drawn = threading.Event()
+    drawn, over = threading.Event(), threading.Event()
 
     def read() -> None:
         seen = b""
@@ -175,11 +175,13 @@ def watching(session: int) -> Iterator[None]:
                 seen = seen[-4096:] + data
                 if b"calls" in seen:
                     drawn.set()
+        over.set()
+        drawn.set()
 
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        if not drawn.wait(DEADLINE):
+        if not drawn.wait(DEADLINE) or over.is_set():
             raise Failed("inject watch drew nothing")
         yield
         if watch.poll() is not None:
