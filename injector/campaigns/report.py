@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 from injector.campaigns.outcome import Verdict
+from injector.campaigns.repeat import repeat_line
 from injector.campaigns.store import SCHEMA, Campaign, PointRow, RunRow, Store
 from injector.linux.unwind import demangled
 from injector.words.errors import InjectError
@@ -183,17 +184,17 @@ class Report:
         for finding in self.findings:
             if finding.command and finding.run is not None and finding.run.key == run.key:
                 return finding.command
-        rules = [word for rule in run.rules for word in ("-e", rule)]
-        command = [word.replace("{run}", str(run.number)) for word in self.campaign.command]
-        line = shlex.join(["inject", "run", *rules, "--", *command])
-        if (self.campaign.baseline.get("stdout") or {}).get("size"):
-            line += " >/dev/null"  # what goes to a terminal is written line by line: other calls
-        setup, workdir = (self.campaign.options.get(name) for name in ("setup", "workdir"))
-        if setup:
-            line = f"{{ {setup}; }} && {line}"
-        if workdir:
-            line = f'd=$(mktemp -d) && cp -a {shlex.quote(workdir)}/. "$d" && cd "$d" && {line}'
-        return line
+        options = self.campaign.options
+        return repeat_line(
+            [word.replace("{run}", str(run.number)) for word in self.campaign.command],
+            run.rules,
+            run.number,
+            verdict=run.verdict,
+            prints=bool((self.campaign.baseline.get("stdout") or {}).get("size")),
+            setup=options.get("setup"),
+            check=options.get("check"),
+            workdir=options.get("workdir"),
+        )
 
     def rows(self) -> tuple[Row, ...]:
         """Return the matrix: each kind of call with its runs by fault.

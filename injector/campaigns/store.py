@@ -363,53 +363,6 @@ class Store:
             ) from error
 
 
-def merge(paths: Sequence[Path]) -> Store:
-    """Return the shards of one campaign as one, in memory.
-
-    Raises:
-        InjectError: they are not of one campaign.
-    """
-    first, *_ = stores = [Store.open(path) for path in paths]
-    try:
-        same = _identity(first.campaign())
-        whole = Store(first.path, _memory())
-        first._db.backup(whole._db)
-        for other in stores[1:]:
-            if _identity(other.campaign()) != same:
-                raise InjectError(
-                    f"{other.path} is of another campaign than {first.path}",
-                    help="shards have the same command and the same options but --shard",
-                )
-            whole.plan(other.points(), other.runs("state = 'planned'"))
-            known = {run.key: run for run in whole.runs()}
-            for run in other.runs("state = 'done'"):
-                mine = known.get(run.key)
-                if mine is None or mine.state == "planned":
-                    whole.done(run)
-            _merge_findings(whole, other)
-        return whole
-    finally:
-        for store in stores:
-            store.close()
-
-
-def _merge_findings(whole: Store, other: Store) -> None:
-    known = {finding.fingerprint: finding for finding in whole.findings()}
-    for finding in other.findings():
-        mine = known.get(finding.fingerprint)
-        if mine is None:
-            whole.found(finding)
-            continue
-        # One that came again anywhere is not flaky.
-        better = finding if finding.flaky is False and mine.flaky is not False else mine
-        whole.found(replace(better, runs=mine.runs + finding.runs))
-
-
-def _identity(campaign: Campaign) -> tuple[object, ...]:
-    options = {key: value for key, value in campaign.options.items() if key != "shard"}
-    return campaign.version, campaign.command, options
-
-
 def _connect(path: Path) -> sqlite3.Connection:
     try:
         db = sqlite3.connect(path, timeout=30, isolation_level=None)
@@ -419,12 +372,6 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous = NORMAL")
     except sqlite3.Error as error:
         raise _unreadable(path, error) from error
-    return db
-
-
-def _memory() -> sqlite3.Connection:
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    db.row_factory = sqlite3.Row
     return db
 
 

@@ -23,6 +23,7 @@ from injector.campaigns.oracle import Baseline, judge
 from injector.campaigns.outcome import Outcome, Verdict
 from injector.campaigns.plausible import modes, usual
 from injector.campaigns.points import Point, faults_of, representatives
+from injector.campaigns.repeat import repeat_line
 from injector.campaigns.store import Campaign, FindingRow, Mode, PointRow, RunRow, Store
 from injector.campaigns.trial import Job, Result
 from injector.rules.scenario.oneline import parse_rules
@@ -606,22 +607,16 @@ class Sweep:
     def command(self, run: RunRow) -> str:
         """Return the line that repeats a run, for a shell in the folder of the campaign."""
         settings = self.settings
-        words = ["inject", "run"]
-        for rule in run.rules:
-            words += ["-e", rule]
-        line = shlex.join([*words, "--", *self._job((), run.number).words()])
-        if run.verdict == Verdict.SILENT:
-            line += " >out"
-        elif self.baseline.first.result.stdout.size:
-            line += " >/dev/null"  # what goes to a terminal is written line by line: other calls
-        if settings.setup is not None:
-            line = f"{{ {settings.setup}; }} && {line}"
-        if run.verdict == Verdict.CHECK and settings.check is not None:
-            line += f"; {settings.check}"
-        if settings.workdir is not None:
-            template = shlex.quote(settings.workdir)
-            line = f'd=$(mktemp -d) && cp -a {template}/. "$d" && cd "$d" && {line}'
-        return line
+        return repeat_line(
+            self._job((), run.number).words(),
+            run.rules,
+            run.number,
+            verdict=run.verdict,
+            prints=bool(self.baseline.first.result.stdout.size),
+            setup=settings.setup,
+            check=settings.check,
+            workdir=settings.workdir,
+        )
 
 
 def _told(points: Iterable[Point], runs: Iterable[RunRow]) -> Iterator[PointRow]:

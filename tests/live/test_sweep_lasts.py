@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 import injector
-from injector.campaigns.store import Store, merge
+from injector.campaigns.report import load
+from injector.campaigns.store import Store
 
 from .conftest import Victim
 from .harness import INJECT, finish
@@ -153,11 +154,10 @@ def test_shards_find_together_what_the_whole_finds(
         assert shard.status in (0, 1), shard.err
         assert {run.shard for run in shard.runs if run.state == "done"} == {part}
         paths.append(tmp_path / f"{part}.db")
-    merged = merge(paths)
-    assert {run.key: run.verdict for run in merged.runs()} == whole.verdicts
-    found = {one.fingerprint: one.runs for one in merged.findings()}
+    merged = load(paths)
+    assert {run.key: run.verdict for run in merged.runs} == whole.verdicts
+    found = {one.fingerprint: one.runs for one in merged.findings}
     assert found == {one.fingerprint: one.runs for one in whole.findings}
-    merged.close()
 
 
 @pytest.fixture

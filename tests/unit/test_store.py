@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from injector.campaigns.store import Campaign, FindingRow, PointRow, RunRow, Store, merge
+from injector.campaigns.store import Campaign, FindingRow, PointRow, RunRow, Store
 from injector.words.errors import InjectError
 
 CAMPAIGN = Campaign("2026-01-01T00:00:00+00:00", "0.1.0", ("cp", "a b"), {"jobs": 2}, {"exit": 0})
@@ -175,30 +175,3 @@ def test_refusals(tmp_path: Path) -> None:
         Store.open(text)
     with pytest.raises(InjectError, match="cannot be used"):
         Store.create(tmp_path / "no" / "folder.db", CAMPAIGN)
-
-
-def test_shards_become_one(tmp_path: Path) -> None:
-    planned = [replace(run, shard=run.number % 2 + 1) for run in runs(6)]
-    paths = [tmp_path / "1.db", tmp_path / "2.db"]
-    for shard, path in enumerate(paths, 1):
-        store = Store.create(path, replace(CAMPAIGN, options={"shard": [shard, 2]}))
-        store.plan([POINT, replace(POINT, site=f"0/read#{shard}")], planned)
-        for run in planned:
-            if run.shard == shard:
-                store.done(replace(run, verdict="handled"))
-        store.found(replace(FOUND, runs=3, flaky=shard == 1, run=planned[shard - 1].key))
-        store.found(replace(FOUND, fingerprint=f"of {shard}"))
-        store.close()
-    whole = merge(paths)
-    assert [run.state for run in whole.runs()] == ["done"] * 6
-    assert [point.site for point in whole.points()] == ["0/write#1", "0/read#1", "0/read#2"]
-    findings = {finding.fingerprint: finding for finding in whole.findings()}
-    assert set(findings) == {"crash SIGSEGV", "of 1", "of 2"}
-    assert (findings["crash SIGSEGV"].runs, findings["crash SIGSEGV"].flaky) == (6, False)
-    whole.close()
-    first = Store.open(paths[0])
-    assert [run.state for run in first.runs()].count("done") == 3
-    first.close()
-    with pytest.raises(InjectError, match="of another campaign"):
-        Store.create(tmp_path / "3.db", replace(CAMPAIGN, command=("mv",))).close()
-        merge([paths[0], tmp_path / "3.db"])
