@@ -162,6 +162,8 @@ def _told(run: Attempted, baseline: Baseline) -> bool:
             return True
     elif result.stderr.size > 2 * usual.stderr.size:
         return True
+    if any(one.path == "stderr" for one in result.injections):
+        return True  # it would have: a persistent fault took its words too
     # Some say it on stdout.
     texts = {text for one in result.injections for text in _messages(one.fault)}
     return any(text in result.stdout.tail and text not in usual.stdout.tail for text in texts)

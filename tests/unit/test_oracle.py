@@ -23,7 +23,8 @@ ASAN = "==7==ERROR: AddressSanitizer: heap-use-after-free on address 0x1 at pc 0
 
 def run(facts: dict[str, Any] | None = None, **fields: Any) -> Attempted:
     """Return a run under a fault that is as usual but for some fields."""
-    result = replace(USUAL.result, injections=(FAULT,), calls={"write": 11}, **fields)
+    fields = {"injections": (FAULT,), "calls": {"write": 11}, **fields}
+    result = replace(USUAL.result, **fields)
     return Attempted(result, replace(USUAL.facts, **(facts or {})))
 
 
@@ -59,6 +60,12 @@ CASES: list[tuple[str, Attempted, str, str]] = [
     ("check that hangs", run(check=Step(None)), "check", "check"),
     ("silent", run(stdout=OTHER), "silent", "silent stdout"),
     ("silent file", run({"files": {"f": "0", "gone": "2"}}), "silent", "silent files"),
+    (
+        "would have told",
+        run(stdout=OTHER, injections=(FAULT, replace(FAULT, site="0/write#2", path="stderr"))),
+        "handled",
+        "handled",
+    ),
     ("told", run(stdout=OTHER, stderr=Output(1, "x", "!")), "handled", "handled"),
     (
         "told on stdout",
