@@ -207,7 +207,7 @@ def test_who_holds_the_terminal_is_killed(start: Start, gate: Path) -> None:
 
 
 def test_left_it_is_a_plain_run(start: Start, gate: Path) -> None:
-    script = f"read x < {gate}; stty size; trap 'echo interrupted; exit 5' INT; read y; echo no"
+    script = f"read x < {gate}; trap 'echo interrupted; exit 5' INT; stty size; read y; echo no"
     screen = start(*live(script))
     screen.until("running")
     screen.press("q")
