@@ -19,7 +19,7 @@ from typing import Any
 
 from injector.campaigns.folders import digests, remove
 from injector.campaigns.points import Point, Recorder, watched
-from injector.campaigns.trial import Bench, Job, Result, carry_out
+from injector.campaigns.trial import Bench, Fired, Job, Result, carry_out
 from injector.campaigns.witness import END, Witness
 from injector.words.model import Scenario
 
@@ -160,10 +160,7 @@ def attempt(wish: Attempt, bench: Bench) -> Attempted:
             tuple(sorted(digests(temporary, read=False))),
             wish.keep,
         )
-        fired = tuple(
-            replace(one, args=_here(folder, one.args), path=_here(folder, one.path))
-            for one in result.injections
-        )
+        fired = tuple(_fired_here(folder, one) for one in result.injections)
         result = replace(result, injections=fired)
         return Attempted(result, facts, tuple(getattr(decider, "points", ())))
 
@@ -173,6 +170,13 @@ def _here(folder: str, text: str) -> str:
     if folder not in text:
         return text
     return text.replace(f"{folder}/work/", "").replace(f"{folder}/", "")
+
+
+def _fired_here(folder: str, one: Fired) -> Fired:
+    """Return a fault without the run's folder. There may be a fault at every call."""
+    if folder not in one.args and folder not in one.path:
+        return one
+    return replace(one, args=_here(folder, one.args), path=_here(folder, one.path))
 
 
 def _unlimited(make: Callable[[], Result]) -> Result:

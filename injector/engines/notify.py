@@ -84,8 +84,6 @@ RESTARTS = frozenset((
 # fmt: on
 """Calls that block and are made again after a handler with SA_RESTART (signal(7))."""
 
-_QUICK = 15_000  # ns; less than a call that blocks, a handler and the call again take
-
 
 @functools.cache
 def _table(arches: tuple[Arch, ...]) -> Mapping[int, Mapping[int, tuple[str, int, Arch, bool]]]:
@@ -534,10 +532,9 @@ class NotifyEngine:
         simply, but a second signal that comes before the notification is received makes
         it return EINTR, of which the program dies. x86_64, handlers on the task's own stack.
         """
-        since, task.repeated = task.repeated, time.monotonic_ns()
-        if raw[4] != _AUDIT_X86_64 or task.repeated - since < _QUICK:
+        if raw[4] != _AUDIT_X86_64:
             return False
-        where = procfs.blocked(task.tid)
+        where = task.process.blocked(task.tid)
         if where is None:
             return False
         high = where.sp - _RED_ZONE

@@ -28,6 +28,7 @@ class Process:
         "pid",
         "pidfd",
         "tasks",
+        "waiting",
     )
 
     def __init__(self, pid: int, pidfd: int, lineage: str, image: Image) -> None:
@@ -36,6 +37,7 @@ class Process:
         self.lineage = lineage
         self.image = image
         self.memory = -1
+        self.waiting: procfs.Waiting | None = None
         self.name = procfs.comm(pid)
         self.tasks: dict[int, Task] = {}
         self.pending: list[Creation] = []
@@ -51,6 +53,23 @@ class Process:
             return os.pread(self.memory, size, address)
         except (OSError, OverflowError):
             return b""
+
+    def blocked(self, tid: int) -> procfs.Blocked | None:
+        """Return the call a task of it is blocked in, None if it runs.
+
+        The file of the task that was looked at last stays open: most look at one all the time.
+        """
+        if self.waiting is None or self.waiting.tid != tid:
+            if self.waiting is not None:
+                self.waiting.close()
+            self.waiting = procfs.Waiting(tid)
+        return self.waiting.blocked()
+
+    def forget(self, tid: int) -> None:
+        """Close what is kept open of a task that is gone: its number may come again."""
+        if self.waiting is not None and self.waiting.tid == tid:
+            self.waiting.close()
+            self.waiting = None
 
     def write(self, address: int, data: bytes) -> bool:
         """Overwrite memory; return False where that cannot be."""
@@ -81,6 +100,14 @@ class Process:
             os.close(self.memory)
             self.memory = -1
 
+    def close(self) -> None:
+        """Close all that is open of it."""
+        self.forget_memory()
+        if self.waiting is not None:
+            self.waiting.close()
+            self.waiting = None
+        os.close(self.pidfd)
+
 
 class Task:
     """A thread of the target."""
@@ -94,7 +121,6 @@ class Task:
         "lanes",
         "lineage",
         "process",
-        "repeated",
         "restarting",
         "tid",
     )
@@ -107,10 +133,8 @@ class Task:
         self.calls: dict[str, int] = {}  # by name; a Site's number
         self.faults = 0
         self.lanes: dict[str, Any] = {}  # the decider's own
-        # The last notification of each call that may be restarted, and when one was
-        # like the one before (ns).
+        # The last notification of each call that may be restarted.
         self.blocking: dict[str, tuple[int, ...]] = {}
-        self.repeated = 0
         # A call that will come again though it was counted, and its answer then.
         self.restarting: tuple[int, ...] | None = None
         self.answer: tuple[int, int] | None = None
@@ -168,8 +192,7 @@ class Records:
     def close(self) -> None:
         """Close the descriptors of every process that is still recorded."""
         for process in self.processes.values():
-            process.forget_memory()
-            os.close(process.pidfd)
+            process.close()
         self.processes.clear()
         self.tasks.clear()
 
@@ -177,6 +200,7 @@ class Records:
         """Forget a thread."""
         self.tasks.pop(task.tid, None)
         task.process.tasks.pop(task.tid, None)
+        task.process.forget(task.tid)
 
     def process_gone(self, process: Process) -> list[Task]:
         """Forget a process that ended; return the tasks that ended with it."""
@@ -184,6 +208,5 @@ class Records:
         for task in tasks:
             self.task_gone(task)
         self.processes.pop(process.pid, None)
-        process.forget_memory()
-        os.close(process.pidfd)
+        process.close()
         return tasks

@@ -179,15 +179,40 @@ class Blocked(NamedTuple):
     sp: int
 
 
+class Waiting:
+    """Tells again and again which call a task is blocked in (/proc/TID/syscall)."""
+
+    def __init__(self, tid: int) -> None:
+        self.tid = tid
+        try:
+            self._fd = os.open(f"/proc/{tid}/syscall", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._fd = -1
+
+    def blocked(self) -> Blocked | None:
+        """Return the call, None if it runs or is gone."""
+        try:
+            words = os.pread(self._fd, 256, 0).split()
+        except OSError:
+            return None
+        if len(words) < 9:
+            return None
+        return Blocked(int(words[0]), int(words[7], 16))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
 def blocked(tid: int) -> Blocked | None:
     """Return the call the task is blocked in (/proc/TID/syscall), None if it runs."""
-    text = _read(f"/proc/{tid}/syscall")
-    if text is None:
-        return None
-    words = text.split()
-    if len(words) < 9:
-        return None
-    return Blocked(int(words[0]), int(words[7], 16))
+    waiting = Waiting(tid)
+    try:
+        return waiting.blocked()
+    finally:
+        waiting.close()
 
 
 def state(pid: int) -> str:

@@ -39,6 +39,17 @@ class Order:
     delay_exit: int = 0
     chance: float = 0.0
 
+    def same(self, other: Order) -> bool:
+        """Return whether the same is done, perhaps at another occurrence."""
+        return (
+            self.rule is other.rule
+            and self.errno == other.errno
+            and self.value == other.value
+            and self.delay == other.delay
+            and self.delay_exit == other.delay_exit
+            and self.chance == other.chance
+        )
+
 
 class Decider(Protocol):
     """What a session asks about every call: an Order, or None to let it pass."""

@@ -181,6 +181,7 @@ class Session:
         self.ended: Ended | None = None
         self._keeper = keeper
         self._late: dict[StoppedCall, Injection] = {}  # told when their calls are over
+        self._words: dict[str, tuple[Order, tuple[str, str, str]]] = {}  # by rule
         self._signals = signals
         self._leaves = leaves
         self._remains = remains
@@ -283,6 +284,7 @@ class Session:
     def _injection(self, call: StoppedCall, order: Order) -> Injection:
         paths = call.paths()
         process = call.task.process
+        fault, result, exact = self._worded(order)
         return Injection(
             self._now(),
             call.site,
@@ -293,12 +295,23 @@ class Session:
             call.name,
             arguments(call),
             paths[0] if paths else "",
-            fault_words(order),
-            result_words(order),
+            fault,
+            result,
             order.occurrence,
-            exact_words(order),
+            exact,
             tuple(str(frame) for frame in call.frames()) if self._stacks else None,
         )
+
+    def _worded(self, order: Order) -> tuple[str, str, str]:
+        """Return what is done, what the call reports, and the exact fault.
+
+        A rule that fires often mostly does the same again: that is worded once.
+        """
+        before, words = self._words.get(order.rule.name, (None, ("", "", "")))
+        if before is None or not order.same(before):
+            words = fault_words(order), result_words(order), exact_words(order)
+            self._words[order.rule.name] = order, words
+        return words
 
     def _woken(self, fds: tuple[int, ...]) -> Iterator[Event]:
         for fd in fds:

@@ -7,7 +7,6 @@ is bounded: it lists so many tasks, and reads so many names of them from /proc, 
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import asdict
 from typing import Any
 
 from injector.engines.base import Engine
@@ -29,15 +28,14 @@ class Tally:
         self._gone: Counter[str] = Counter()  # calls of tasks that have ended
         self._names: dict[int, str] = {}
         self._last: dict[str, float] = {}
-        self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
+        self._recent: deque[Injection] = deque(maxlen=_RECENT)
         self.faults = 0
 
     def introduce(self, header: Header) -> None:
         """Let those who watch know how the session was started."""
-        told = asdict(header)
         self._header = {
-            "scenario": told["scenario"].get("name", ""),
-            **{key: told[key] for key in ("version", "seed", "engine", "command")},
+            "scenario": header.scenario.get("name", ""),
+            **{key: getattr(header, key) for key in ("version", "seed", "engine", "command")},
         }
 
     def injected(self, task: Task, injection: Injection) -> None:
@@ -45,7 +43,7 @@ class Tally:
         task.faults += 1
         self.faults += 1
         self._last[injection.rule] = injection.t
-        self._recent.append(as_json(injection))
+        self._recent.append(injection)
 
     def ended(self, task: Task) -> None:
         """Keep the counts of a task that is gone."""
@@ -54,7 +52,7 @@ class Tally:
 
     def recent(self) -> list[dict[str, Any]]:
         """Return the last injections."""
-        return list(self._recent)
+        return [as_json(injection) for injection in self._recent]
 
     def calls(self) -> dict[str, int]:
         """Return how many calls have stopped, by name."""

@@ -6,7 +6,7 @@ Times are seconds since the target's start.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 FORMAT = 1
@@ -111,7 +111,7 @@ Event: TypeAlias = Header | TaskStart | Injection | Control | TaskEnd | Footer
 
 def as_json(event: Event) -> dict[str, Any]:
     """Return the fields of an event, `event` first."""
-    fields = asdict(event)
+    fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
     if fields.get("stack", ()) is None:
         del fields["stack"]
     return {"event": fields.pop("event"), **fields}
