@@ -47,6 +47,8 @@ class Hands(Executor):
         """End the hands; what they are at is given up with `cancel_futures`."""
         self._threads.shutdown(wait and not cancel_futures, cancel_futures=cancel_futures)
         for hand in self._hands:
+            hand.dismiss()
+        for hand in self._hands:
             hand.close()
         self._threads.shutdown(wait)
 

@@ -83,6 +83,13 @@ class Hand:
         result: T = value
         return result
 
+    def dismiss(self) -> None:
+        """Let it end when it has nothing to do; `close` waits for that."""
+        self._closed = True
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
     def close(self) -> None:
         """End it; a run that it is making is given up, and cleaned up behind."""
         self._closed = True
