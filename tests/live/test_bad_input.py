@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -134,3 +137,32 @@ def test_an_unknown_option_is_named_with_what_is_written_alike(
     path = " ".join(["inject", *words[: words.index(option)]])
     hint = f"did you mean {meant}? " if meant else ""
     assert err == f"inject: {path} has no option {option}\n  {hint}{path} --help lists them\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list", "syscalls"],
+        ["schema"],
+        ["completion", "bash"],
+        ["doctor"],
+        ["ps", "--json"],
+        ["learn", "--", "true"],
+        ["check", "disk-full"],
+    ],
+)
+def test_whose_words_nobody_reads_ends_by_sigpipe(words: list[str], tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as nowhere:
+        done = subprocess.run(
+            [*INJECT, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=nowhere,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == -signal.SIGPIPE
+    assert done.stderr == b""

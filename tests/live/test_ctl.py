@@ -109,6 +109,10 @@ def test_a_snapshot_says_how_it_stands(session: Session) -> None:
     head, row = out.splitlines()
     assert head.split()[:2] == ["session", "pid"]
     assert row.split()[:2] == [str(session.process.pid), str(told["pid"])]
+    (listed,) = json.loads(finish([*INJECT, "ps", "--json"], env=session.environment)[1])
+    assert (listed["session"], listed["pid"]) == (session.process.pid, told["pid"])
+    assert (listed["target"], listed["rules"], listed["faults"]) == (told["process"], 1, 1)
+    assert listed["state"] == "running"
     assert session.ctl(str(told["pid"]), "pause")[0] == 0  # named by its target
     assert session.call() == "True"
 

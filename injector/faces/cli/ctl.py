@@ -6,8 +6,7 @@ import json
 
 import click
 
-from injector.faces.ui.client import ask, find
-from injector.linux import rendezvous
+from injector.faces.ui.client import Message, ask, find, snapshots
 from injector.words.errors import InjectError
 
 _USAGE = {
@@ -24,6 +23,7 @@ _USAGE = {
     "detach": (),
     "stop": (),
 }
+_COLUMNS = ("session", "pid", "target", "seconds", "rules", "faults", "state")
 
 
 @click.command(
@@ -65,28 +65,38 @@ def ctl(words: tuple[str, ...]) -> None:
 
 
 @click.command(epilog="\b\nExample:\n  inject ps")
-def ps() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def ps(as_json: bool) -> None:
     """List the sessions of this user that run: inject's number, the target's, rules, faults."""
-    rows = [("session", "pid", "target", "seconds", "rules", "faults", "state")]
-    for session in rendezvous.sessions():
-        told = ask(session, {"do": "snapshot"})
-        rows.append(
-            (
-                str(session),
-                str(told["pid"]),
-                told["process"] or "?",
-                f"{told['t']:.0f}",
-                str(len(told["rules"])),
-                str(sum(rule["fired"] for rule in told["rules"])),
-                "paused" if told["paused"] else "attached" if told["attached"] else "running",
-            )
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
-    if len(rows) == 1:
+    rows = [_row(session, told) for session, told in snapshots()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    shown = [_COLUMNS, *(tuple(_cell(row[name]) for name in _COLUMNS) for row in rows)]
+    widths = [max(len(cells[column]) for cells in shown) for column in range(len(_COLUMNS))]
+    for cells in shown:
+        texts = (text.ljust(width) for text, width in zip(cells, widths, strict=True))
+        click.echo("  ".join(texts).rstrip())
+    if not rows:
         click.echo("no session runs", err=True)
+
+
+def _row(session: int, told: Message | None) -> Message:
+    if told is None:
+        return {**dict.fromkeys(_COLUMNS), "session": session, "state": "does not answer"}
+    return {
+        "session": session,
+        "pid": told["pid"],
+        "target": told["process"] or None,
+        "seconds": told["t"],
+        "rules": len(told["rules"]),
+        "faults": sum(rule["fired"] for rule in told["rules"]),
+        "state": "paused" if told["paused"] else "attached" if told["attached"] else "running",
+    }
+
+
+def _cell(value: object) -> str:
+    return "?" if value is None else f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
 def _parts(words: tuple[str, ...]) -> tuple[int, str, tuple[str, ...]]:

@@ -6,7 +6,6 @@ Prints the report to stdout; every fact comes from `injector.linux.probe`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -14,10 +13,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from injector.faces.cli.console import stdout_console
 from injector.linux.probe import TOPICS, Engine, Finding, State, can_run, probe, verdict
 
 CANNOT_RUN = 125
-_PIPED_WIDTH = 100
 _MARKS = {
     State.OK: ("ok", "green"),
     State.LIMITED: ("limited", "yellow"),
@@ -46,7 +45,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_document(findings, engines), indent=2))
     else:
-        _report(_console(), findings, engines)
+        _report(stdout_console(), findings, engines)
     if not can_run(engines):
         context.exit(CANNOT_RUN)
 
@@ -57,14 +56,6 @@ def _document(findings: Sequence[Finding], engines: Sequence[Engine]) -> dict[st
         "engines": [asdict(engine) for engine in engines],
         "findings": [asdict(finding) for finding in findings],
     }
-
-
-def _console() -> Console:
-    """Return a console on today's stdout: a pipe has no width, and 80 columns are narrow."""
-    console = Console(highlight=False)
-    if console.is_terminal or "COLUMNS" in os.environ:
-        return console
-    return Console(highlight=False, width=_PIPED_WIDTH)
 
 
 def _report(console: Console, findings: Sequence[Finding], engines: Sequence[Engine]) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import select
 import signal
 import sys
 import traceback
+from typing import Any
 
 import click
 
@@ -56,6 +58,19 @@ class Commands(click.Group):
         found: click.Command = getattr(importlib.import_module(module), name)
         return found
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; where nobody reads what it prints, end as others do (signal(7))."""
+        try:
+            status = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            if not any(map(unread, (1, 2))):
+                raise
+            from injector.linux.signals import die_by
+
+            die_by(signal.SIGPIPE)
+        return status
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
@@ -89,6 +104,13 @@ class Commands(click.Group):
 @click.version_option(package_name="syscall-inject", prog_name="inject")
 def cli() -> None:
     """Make the system calls of an unmodified program fail on purpose."""
+
+
+def unread(fd: int) -> bool:
+    """Return whether a descriptor is a pipe or socket that nobody reads any more (poll(2))."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def explain(error: InjectError) -> str:

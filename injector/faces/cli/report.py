@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 import click
-from rich.console import Console
 
 from injector.campaigns.report import Report, load
+from injector.faces.cli.console import stdout_console
 from injector.words.errors import InjectError
 
 FOUND = 1
-_PIPED_WIDTH = 100
 _FILE = click.Path(path_type=Path)
 
 
@@ -78,9 +77,7 @@ def report(
 def _print(found: Report) -> None:
     from injector.faces.report.table import lines
 
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(highlight=False, markup=False, emoji=False, width=_PIPED_WIDTH)
+    console = stdout_console()
     for line in lines(found, console.width):
         console.print(line, soft_wrap=True)
 

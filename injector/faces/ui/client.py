@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from injector.linux import procfs, rendezvous
@@ -43,6 +43,16 @@ def _line(peer: socket.socket, session: int) -> bytes:
     return data
 
 
+def snapshots() -> Iterator[tuple[int, Message | None]]:
+    """Yield each session that runs and how it stands; None for one that does not answer."""
+    for session in rendezvous.sessions():
+        try:
+            yield session, ask(session, {"do": "snapshot"})
+        except InjectError:
+            if session in rendezvous.sessions():  # else it has just ended
+                yield session, None
+
+
 def find(number: int | None) -> int:
     """Return the session of a number, its own or its target's; the only one for None.
 
@@ -51,8 +61,10 @@ def find(number: int | None) -> int:
     """
     running = rendezvous.sessions()
     if number is not None:
-        for session in running:
-            if number == session or number == ask(session, {"do": "snapshot"})["pid"]:
+        if number in running:
+            return number
+        for session, told in snapshots():
+            if told is not None and told["pid"] == number:
                 return session
         raise InjectError(f"there is no session {number}", help="inject ps lists those that run")
     if len(running) == 1:

@@ -207,7 +207,7 @@ def _head(model: Model, view: View, width: int) -> list[Text]:
         [(rate(model.fault_rate), BOLD), (" faults/s", DIM)],
         [("engine ", DIM), (str(told.get("engine", "?")), PLAIN)],
         [("seed ", DIM), (str(told.get("seed", "?")), PLAIN)],
-        [("scenario ", DIM), (str(told.get("scenario") or "none"), PLAIN)],
+        _rules_fact(model),
     ]
     second: list[Piece] = []
     for fact in facts:
@@ -215,6 +215,15 @@ def _head(model: Model, view: View, width: int) -> list[Text]:
             break
         second += [("   " if second else " ", PLAIN), *fact]
     return [_two_ends(first, clock, width), line(second, width)]
+
+
+def _rules_fact(model: Model) -> list[Piece]:
+    """Return which scenario is in force; rules of the command line have no name."""
+    name = str(model.told.get("scenario") or "")
+    if name:
+        return [("scenario ", DIM), (name, PLAIN)]
+    number = len(model.rules)
+    return [(count(number), PLAIN), (f" rule{'s' * (number != 1)}", DIM)]
 
 
 def _two_ends(first: Pieces, last: Pieces, width: int) -> Text:
