@@ -242,3 +242,8 @@ def test_any_text_is_imported_or_a_told_mistake(text: str) -> None:
             assert str(error)
         else:
             loaded(found)
+
+
+def test_a_text_of_which_no_rule_is_left_is_told() -> None:
+    with pytest.raises(InjectError, match=r"no rule is left of it\. Left out: fault=\?, for"):
+        from_strace.translate(["fault=?"])

@@ -80,6 +80,9 @@ def translate(words: Sequence[str]) -> Imported:
     _tell_of_replaced(line.expressions, rules, result)
     rules = _traced(line, rules, result)
     result.rules = tuple(_joined(_narrowed(line, rules, result), result))
+    if not result.rules:
+        why = next((text for text in result.head if text.startswith("Left out: ")), "")
+        raise InjectError(f"no rule is left of it. {why}".rstrip(" ."))
     _tell_of_the_rest(line, result)
     if result.head[-1] == "":
         result.head.pop()
