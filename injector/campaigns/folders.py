@@ -3,9 +3,52 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
+import tempfile
+from pathlib import Path
+
+_PREFIX = "inject-hand-"
+_LOCK = "lock"
+
+
+def claim() -> tuple[str, int]:
+    """Make a temporary folder; return it with the descriptor that holds it.
+
+    What nobody holds any more, because all who did were killed, is removed.
+    """
+    for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
+        _remove_unheld(lock)
+    made = tempfile.mkdtemp(prefix="inject-new-")
+    held = hold(made)
+    folder = made.replace("inject-new-", _PREFIX)
+    os.rename(made, folder)  # only now it can be found
+    return folder, held
+
+
+def hold(folder: str) -> int:
+    """Hold a claimed folder, as others may too; return the descriptor that does."""
+    held = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    return held
+
+
+def _remove_unheld(lock: Path) -> None:
+    try:
+        if lock.lstat().st_uid != os.getuid():
+            return
+        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        remove(str(lock.parent))
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(fd)
 
 
 def remove(folder: str) -> None:

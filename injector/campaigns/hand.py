@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeVar
 
-from injector.campaigns.folders import remove
+from injector.campaigns.folders import claim, hold, remove
 from injector.campaigns.trial import Bench
 from injector.linux import libc
 from injector.words.errors import InjectError
@@ -39,11 +39,10 @@ class Hand:
     def __init__(self) -> None:
         self._made = 0
         self._closed = False
-        self._folder = ""
+        self._folder, self._held = claim()
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        self._folder = tempfile.mkdtemp(prefix="inject-hand-")
         program = (
             f"import sys; sys.path[:] = {sys.path!r}; "
             f"from injector.campaigns.hand import serve; serve({os.getpid()}, {self._folder!r})"
@@ -98,9 +97,11 @@ class Hand:
     def _end(self) -> None:
         _end(self._process)
         remove(self._folder)  # if it was killed, it could not
+        os.close(self._held)
 
     def _renew(self) -> None:
         self._end()
+        self._folder, self._held = claim()
         self._process, self._made = self._start(), 0
 
 
@@ -131,6 +132,7 @@ def serve(parent: int, folder: str) -> None:
         libc.die_with_parent(signal.SIGTERM)
         if os.getppid() != parent:
             return
+        hold(folder)  # to our end
         tempfile.tempdir = folder
         bench = Bench(os.path.join(folder, "run"))
         asked, answers = (_taken(fd) for fd in (0, 1))

@@ -1,0 +1,43 @@
+"""The folders of hands: held while one who uses them lives, removed by the next one after that."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from injector.campaigns.folders import claim, hold
+
+CLAIM = """
+from injector.campaigns.folders import claim
+print(claim()[0], flush=True)
+input()
+"""
+
+
+def test_a_folder_goes_with_the_last_who_held_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with subprocess.Popen(
+        [sys.executable, "-c", CLAIM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        theirs = Path(other.stdout.readline().strip())
+        assert theirs.parent == tmp_path
+        also = hold(str(theirs))
+        mine, held = claim()
+        other.kill()
+        other.wait(30)
+        again, once_more = claim()
+        assert theirs.is_dir()  # we hold it too
+    os.close(also)
+    last, fd = claim()
+    assert sorted(tmp_path.iterdir()) == sorted(map(Path, (mine, again, last)))
+    for one in (held, once_more, fd):
+        os.close(one)
