@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+from injector.linux import locks
 
 _PREFIX = "inject-hand-"
 _LOCK = "lock"
@@ -20,7 +21,9 @@ def claim() -> tuple[str, int]:
     What nobody holds any more, because all who did were killed, is removed.
     """
     for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
-        _remove_unheld(lock)
+        if (alone := locks.unheld(str(lock))) is not None:
+            remove(str(lock.parent))
+            os.close(alone)
     made = tempfile.mkdtemp(prefix="inject-new-")
     held = hold(made)
     folder = made.replace("inject-new-", _PREFIX)
@@ -30,25 +33,7 @@ def claim() -> tuple[str, int]:
 
 def hold(folder: str) -> int:
     """Hold a claimed folder, as others may too; return the descriptor that does."""
-    held = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(held, fcntl.LOCK_SH)
-    return held
-
-
-def _remove_unheld(lock: Path) -> None:
-    try:
-        if lock.lstat().st_uid != os.getuid():
-            return
-        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        remove(str(lock.parent))
-    except BlockingIOError:
-        pass
-    finally:
-        os.close(fd)
+    return locks.share(os.path.join(folder, _LOCK))
 
 
 def remove(folder: str) -> None:
