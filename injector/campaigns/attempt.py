@@ -17,12 +17,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from injector.campaigns.folders import digests, remove
+from injector.campaigns.folders import digests, empty, remove
 from injector.campaigns.points import Point, Recorder, watched
 from injector.campaigns.trial import Bench, Fired, Job, Result, carry_out
 from injector.campaigns.witness import END, Witness
 from injector.words.model import Scenario
 
+_TOLD = 8  # injections of a persistent fault; after them those on other descriptors still are
 _KEPT = 4096  # characters of an output that nothing is wrong with
 _NUMBER = re.compile(r":\[\d+\]$")
 
@@ -124,7 +125,7 @@ def attempt(wish: Attempt, bench: Bench) -> Attempted:
     with _folder(bench.folder, wish.keep) as folder:
         work, temporary = os.path.join(folder, "work"), os.path.join(folder, "tmp")
         if job.workdir is not None:
-            shutil.copytree(job.workdir, work, symlinks=True)
+            shutil.copytree(job.workdir, work, symlinks=True, dirs_exist_ok=True)
         given = sorted(digests(work, read=False))
         calls = {*job.watched, END, *(watched(wish.wanted) if wish.record else ())}
         job = replace(
@@ -134,6 +135,7 @@ def attempt(wish: Attempt, bench: Bench) -> Attempted:
             environment=_environment(job, temporary),
             watched=tuple(sorted(calls)),
             engine="ptrace" if wish.record else job.engine,
+            told=_TOLD,
         )
         files: dict[str, str] = {}
 
@@ -202,7 +204,7 @@ def _folder(folder: str, keep: str) -> Iterator[str]:
         if keep:
             with contextlib.suppress(OSError):
                 shutil.move(folder, keep)
-        remove(os.path.join(folder, "work"))
+        empty(os.path.join(folder, "work"))
         if not os.path.isdir(temporary) or os.listdir(temporary):
             remove(temporary)
 

@@ -44,6 +44,29 @@ def remove(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def empty(folder: str) -> None:
+    """Remove what is in a folder; one that the target made something else goes itself.
+
+    rmdir(2) of one that is needed again is dearer than all that is in it.
+    """
+    try:
+        if os.path.islink(folder):
+            raise NotADirectoryError
+        os.chmod(folder, 0o700)
+        with os.scandir(folder) as entries:
+            found = list(entries)
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        os.unlink(folder)
+        return
+    for entry in found:
+        if entry.is_dir(follow_symlinks=False):
+            remove(entry.path)
+        else:
+            os.unlink(entry.path)
+
+
 def digests(top: str, *, read: bool = True) -> dict[str, str]:
     """Return a digest of each file below a folder by its name in it; "" unless it is read."""
     found: dict[str, str] = {}

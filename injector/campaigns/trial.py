@@ -49,6 +49,8 @@ class Job:
         workdir: a folder of which the run gets a fresh copy to work in.
         cwd: where it runs otherwise.
         environment: None is ours; INJECT_RUN is added.
+        told: so many injections of one rule in calls with the same first argument are kept,
+            None for all.
     """
 
     command: tuple[str, ...]
@@ -65,6 +67,7 @@ class Job:
     environment: tuple[tuple[str, str], ...] | None = None
     number: int = 0
     stacks: bool = False
+    told: int | None = None
 
     def words(self) -> list[str]:
         """Return the command's words for this run."""
@@ -358,6 +361,7 @@ class _Place:
                     apart=apart,
                 )
             with run as session:
+                session.told = job.told
                 for event in session.events():
                     heard.take(event)
             return heard.result(session, self._out, self._err, time.monotonic() - begun)

@@ -249,9 +249,9 @@ class NotifyEngine:
     def _finish(self, call: StoppedCall, order: Order) -> None:
         if order.delay:
             self._slate.drop(call.raw[0])
-        # Killed while it was parked: its descriptors are closed, its numbers perhaps another's.
-        if not self.valid(call):
-            return
+            # Killed while it was parked: its descriptors are closed, its numbers perhaps another's.
+            if not self.valid(call):
+                return
         fault = order.rule.fault
         process = call.task.process
         if fault.kill == "before":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -179,6 +180,9 @@ class Session:
         self.engine = engine
         self.decider = decider
         self.ended: Ended | None = None
+        self.told: int | None = None
+        """So many of the injections that are alike are told, None for all; all are made."""
+        self._alike: Counter[tuple[str, str, int]] = Counter()
         self._keeper = keeper
         self._late: dict[StoppedCall, Injection] = {}  # told when their calls are over
         self._words: dict[str, tuple[Order, tuple[str, str, str]]] = {}  # by rule
@@ -235,7 +239,9 @@ class Session:
         while True:
             match self.engine.next(decide):
                 case Ordered(call, order):
-                    if self.engine.valid(call):
+                    if self._told_enough(call, order):
+                        self.engine.carry_out(call, order)
+                    elif self.engine.valid(call):
                         injection = self._injection(call, order)
                         if finishes_late(order.rule.fault):
                             self._late[call] = injection
@@ -280,6 +286,14 @@ class Session:
                 case Finished():
                     yield self._footer()
                     return
+
+    def _told_enough(self, call: StoppedCall, order: Order) -> bool:
+        """Return whether faults of this rule in this call's first argument were told of already."""
+        if self.told is None or finishes_late(order.rule.fault):
+            return False
+        alike = (order.rule.name, call.name, call.args[0])
+        self._alike[alike] += 1
+        return self._alike[alike] > self.told
 
     def _injection(self, call: StoppedCall, order: Order) -> Injection:
         paths = call.paths()

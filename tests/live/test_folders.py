@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from injector.campaigns.folders import claim, hold
+from injector.campaigns.folders import claim, empty, hold
 
 CLAIM = """
 from injector.campaigns.folders import claim
@@ -41,3 +41,31 @@ def test_a_folder_goes_with_the_last_who_held_it(
     assert sorted(tmp_path.iterdir()) == sorted(map(Path, (mine, again, last)))
     for one in (held, once_more, fd):
         os.close(one)
+
+
+@pytest.mark.parametrize("made", ["folder", "file", "link", "nothing"])
+def test_a_folder_that_is_used_again_is_empty_whatever_the_target_made_of_it(
+    tmp_path: Path, made: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").write_text("mine")
+    work = tmp_path / "work"
+    match made:
+        case "folder":
+            deep = work / "read-only"
+            deep.mkdir(parents=True)
+            (deep / "file").write_text("x")
+            (work / "link").symlink_to(elsewhere)
+            deep.chmod(0o500)
+            work.chmod(0o500)
+        case "file":
+            work.write_text("x")
+        case "link":
+            work.symlink_to(elsewhere)
+        case _:
+            pass
+    empty(str(work))
+    assert (list(work.iterdir()) if work.is_dir() else []) == []
+    assert not work.is_symlink()
+    assert (elsewhere / "kept").read_text() == "mine"

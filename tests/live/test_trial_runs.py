@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -212,3 +214,17 @@ def test_many_runs_in_one_process_leak_nothing() -> None:
     for _ in range(30):
         assert carry_out(job).status == 0
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_of_faults_that_are_alike_so_many_are_kept_and_all_are_made(tmp_path: Path) -> None:
+    script = "for n in 1 2 3 4 5 6; do printf a; done; printf b >&2"
+    rule = "write:error=EIO"
+    job = Job(("/bin/dash", "-c", script), (rule,), engine="notify")
+    everything = carry_out(job)
+    some = carry_out(replace(job, told=2))
+    assert some.calls["write"] == everything.calls["write"] == len(everything.injections)
+    assert (some.stdout.size, some.status) == (everything.stdout.size, everything.status)
+    everywhere = Counter(one.args.partition("<")[0] for one in everything.injections)
+    assert everywhere["1"] > 2 and everywhere["2"] >= 1
+    told = Counter(one.args.partition("<")[0] for one in some.injections)
+    assert told == {place: min(count, 2) for place, count in everywhere.items()}
