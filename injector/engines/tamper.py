@@ -14,6 +14,7 @@ from injector.engines.call import StoppedCall
 from injector.words.model import Corrupt, Short
 from injector.words.syscalls import GROUPS, Kind, signature
 
+CLONE_UNTRACED = 0x0080_0000  # linux/sched.h
 _IOV_MAX = 1024
 _WRITES = GROUPS["write"] | GROUPS["send"]
 _SPOILT = frozenset(
@@ -184,6 +185,18 @@ def spoil(call: StoppedCall) -> Change:
             if one.kind in _SPOILT and (one.kind is Kind.FD or call.args[index])
         )
     )
+
+
+def traced(call: StoppedCall) -> Change:
+    """Return what has the child of a clone or clone3 be traced, whatever its creator asks."""
+    if call.raw[5] == call.arch.numbers["clone"]:
+        flags = call.args[0]
+        change = Change(((0, flags & ~CLONE_UNTRACED),))
+    else:
+        at = call.args[0]  # struct clone_args, whose first member it is
+        flags = _number(call, at, 8)
+        change = Change((), ((at, (flags & ~CLONE_UNTRACED).to_bytes(8, "little")),))
+    return change if flags & CLONE_UNTRACED else Change()
 
 
 def received(call: StoppedCall, result: int) -> int:
