@@ -35,7 +35,7 @@ from injector.linux.registers import (
     registers,
 )
 from injector.linux.seccomp import Grafted
-from injector.linux.seize import refusal
+from injector.linux.seize import refuse
 from injector.linux.slate import Slate
 from injector.words.errors import InjectError, NotAvailable
 from injector.words.syscalls import native
@@ -184,16 +184,13 @@ def _require_takeable(pid: int) -> None:
     """Find out before anything is changed whether we may take a descriptor."""
     try:
         pidfd = os.pidfd_open(pid)
-    except ProcessLookupError as error:
-        raise refusal(pid, None) from error
+    except ProcessLookupError:
+        refuse(pid, None)
     try:
         libc.pidfd_getfd(pidfd, _NO_DESCRIPTOR)
     except OSError as error:
         if error.errno != errno.EBADF:
-            raise InjectError(
-                f"cannot attach to {_name(pid)}: pidfd_getfd: {error.strerror}",
-                help=host.tracing("say --engine ptrace"),
-            ) from error
+            refuse(pid, error, "pidfd_getfd", "say --engine ptrace")
     finally:
         os.close(pidfd)
 
@@ -260,9 +257,9 @@ def _stopped_thread(pid: int, known: X86_64) -> _Hand:
             help="say --engine ptrace",
         )
     if refused is not None and procfs.state(pid) != "D":
-        raise refusal(pid, refused)
+        refuse(pid, refused)
     if procfs.ids(pid) is None or zombie(pid):
-        raise refusal(pid, None)
+        refuse(pid, None)
     raise InjectError(
         f"{_name(pid)} does not stop: it waits in a call that nothing interrupts (state D)",
         help="the parent of a vfork(2) does so until its child executes; try again",

@@ -304,6 +304,7 @@ def _forked(
     flags: int,
     apart: Apart | None,
 ) -> _Forked:
+    procfs.require()
     path = find(argv[0], apart.cwd if apart is not None else "")
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     go, start = os.pipe2(os.O_CLOEXEC)

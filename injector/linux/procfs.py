@@ -12,6 +12,7 @@ import stat
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from injector.words.errors import InjectError
 from injector.words.model import FdKind
 
 AT_BASE = 7  # auxv: where the interpreter was loaded, 0 for a static program
@@ -41,6 +42,34 @@ def _readlink(path: str) -> str | None:
         return os.readlink(path)
     except OSError:
         return None
+
+
+def amiss() -> str:
+    """Return what is wrong with the /proc here, "" if nothing is.
+
+    It shows the processes of the pid namespace in which it was mounted (pid_namespaces(7)).
+    """
+    us = _readlink("/proc/self")
+    if us is None:
+        return "there is no /proc here that shows us"
+    if us != str(os.getpid()):
+        return "/proc shows another pid namespace than the one we are in"
+    return ""
+
+
+def require() -> None:
+    """Refuse to work with a /proc that does not show our processes by our numbers.
+
+    Raises:
+        InjectError: there is no such.
+    """
+    wrong = amiss()
+    if wrong:
+        raise InjectError(wrong, help=REMEDY)
+
+
+REMEDY = "mount -t proc proc /proc, as `unshare --pid --mount-proc` does"
+"""What helps where something is amiss."""
 
 
 def environment() -> list[bytes]:

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from injector.linux import procfs, ptrace
 from injector.linux.pidfd import zombie
@@ -32,6 +33,7 @@ def require_process(pid: int) -> None:
         InjectError: it does not exist, is a thread, a kernel thread, a zombie, ourselves, our
             parent, or traced already.
     """
+    procfs.require()
     ids = procfs.ids(pid)
     if ids is None:
         raise InjectError(
@@ -61,9 +63,7 @@ def require_process(pid: int) -> None:
             f"{pid} ({name}) has ended; its parent {ids.ppid} ({procfs.comm(ids.ppid)}) has not "
             "waited for it",
         )
-    tracer = int(host.status("TracerPid", pid) or 0)
-    if tracer:
-        raise _traced(f"{pid} ({name}) is", tracer)
+    _refuse_traced(pid, f"{pid} ({name}) is")
 
 
 def seize_all(pid: int, options: int, waited: deque[tuple[int, int]]) -> list[int]:
@@ -83,7 +83,7 @@ def seize_all(pid: int, options: int, waited: deque[tuple[int, int]]) -> list[in
             return seized
         # In an execve(2) the leader is dead for a moment, and then another thread.
         time.sleep(_PATIENCE / 4)
-    raise refusal(pid, refused)
+    refuse(pid, refused)
 
 
 def _sweep(
@@ -145,9 +145,12 @@ def _reaping(waited: deque[tuple[int, int]]) -> Iterator[set[int]]:
         helper.join()
 
 
-def _traced(what: str, tracer: int) -> InjectError:
+def _refuse_traced(pid: int, what: str) -> None:
+    tracer = int(host.status("TracerPid", pid) or 0)
+    if not tracer:
+        return
     name = procfs.comm(tracer)
-    return InjectError(
+    raise InjectError(
         f"{what} traced already, by {name} ({tracer})",
         help="`inject run` launched it under ptrace and let it go: its filter needs this tracer "
         "as long as it lives; start it anew"
@@ -156,44 +159,54 @@ def _traced(what: str, tracer: int) -> InjectError:
     )
 
 
-def refusal(pid: int, error: OSError | None) -> InjectError:
-    """Explain why a process cannot be seized."""
+def refuse(pid: int, error: OSError | None, call: str = "", instead: str = "") -> NoReturn:
+    """Explain why a process cannot be seized.
+
+    Args:
+        error: what the kernel said, None where that is not known.
+        call: what was refused, if not PTRACE_SEIZE but something with its conditions.
+        instead: what else can be done where that alone is forbidden.
+
+    Raises:
+        InjectError: always.
+    """
     if error is None or procfs.ids(pid) is None:
-        return InjectError(f"process {pid} ended while it was attached to")
+        raise InjectError(f"process {pid} ended while it was attached to")
     what = f"cannot attach to {pid} ({procfs.comm(pid)})"
-    tracer = int(host.status("TracerPid", pid) or 0)
-    if tracer:
-        return _traced(f"{what}: it is", tracer)
+    _refuse_traced(pid, f"{what}: it is")
     owner = int((host.status("Uid", pid) or "0").split()[0])
     scope = host.yama_scope()
     capable = host.capable(host.CAP_SYS_PTRACE)
     if not capable and owner != os.geteuid():
-        return InjectError(
+        raise InjectError(
             f"{what}: it belongs to {_user(owner)}", help="run inject as that user, or as root"
         )
     if scope == 3:
-        return InjectError(
+        raise InjectError(
             f"{what}: Yama's ptrace_scope is 3, nothing may be traced", help=host.tracing()
         )
     if scope and not capable:
         whom = "only descendants" if scope == 1 else "nothing without CAP_SYS_PTRACE"
-        return InjectError(
+        raise InjectError(
             f"{what}: Yama's ptrace_scope is {scope}, {whom} may be traced",
             help="sudo sysctl kernel.yama.ptrace_scope=0, or run inject attach as root; "
             "inject run needs neither",
         )
     theirs = _namespace(pid)
-    if theirs and theirs != _namespace(os.getpid()):
-        return InjectError(
-            f"{what}: it runs in another user namespace, a container",
+    # Our capabilities end with our own namespace (user_namespaces(7)): one around it may not
+    # even be looked at.
+    if (theirs or capable) and theirs != _namespace(os.getpid()):
+        raise InjectError(
+            f"{what}: it runs in another user namespace than we, a container's",
             help="run inject as root outside of containers, or inside of that one",
         )
     if not capable:
-        return InjectError(
+        raise InjectError(
             f"{what}: it is protected (setuid, or PR_SET_DUMPABLE is 0, prctl(2))",
             help="run inject as root",
         )
-    return InjectError(f"{what}: {error.strerror}", help=host.tracing())
+    said = f"{call}: {error.strerror}" if call else error.strerror
+    raise InjectError(f"{what}: {said}", help=host.tracing(instead))
 
 
 def _user(uid: int) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from injector.linux import libc, seccomp
+from injector.linux import libc, procfs, seccomp
 from injector.linux import pidfd as pidfds
 from injector.linux.launch import Apart, take_listener
 from injector.linux.launch import filter_ourselves as _filter_ourselves
@@ -62,6 +62,7 @@ class Zygote:
         Raises:
             InjectError: the kernel refuses the filter or the listener.
         """
+        procfs.require()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         report, write_end = os.pipe2(os.O_CLOEXEC)
         go, start = os.pipe2(os.O_CLOEXEC)

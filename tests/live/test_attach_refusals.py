@@ -16,14 +16,16 @@ from injector.linux import procfs
 
 from .attaching import NEVER, Living, attached, living, poll_until, status, untraced
 from .conftest import Victim
-from .harness import INJECT, finish
+from .harness import ENGINE, INJECT, finish
 
+ENGINES = ("ptrace", "notify")
 NOBODY = 65534
 
 
 def refused(*words: str, prefix: tuple[str, ...] = ()) -> str:
     """Return what `inject attach` says when it refuses; it must leave nothing attached."""
-    code, out, err = finish([*prefix, *INJECT, "attach", *words, "-e", NEVER], cwd="/")
+    attach = (*prefix, *INJECT, "attach", "--engine", os.environ[ENGINE], "-e", NEVER)
+    code, out, err = finish([*attach, *words], cwd="/")
     assert (code, out) == (125, ""), err
     assert "Traceback" not in err
     return err
@@ -43,6 +45,7 @@ def test_no_such_process() -> None:
     gone.wait()
     assert refused(str(gone.pid)).startswith(f"inject: there is no process {gone.pid}\n")
     assert "there is no process 99999999\n" in refused("99999999")
+    assert "there is no process 0\n" in refused("0")
 
 
 def test_a_thread(victim: Victim) -> None:
@@ -56,9 +59,10 @@ def test_a_thread(victim: Victim) -> None:
 
 def test_ourselves_and_our_parent() -> None:
     program = "import os, sys; os.execv(sys.argv[1], [*sys.argv[1:], str(os.getpid())])"
-    code, _, err = finish([sys.executable, "-c", program, *INJECT, "attach", "-e", NEVER])
+    attach = [*INJECT, "attach", "--engine", os.environ[ENGINE], "-e", NEVER]
+    code, _, err = finish([sys.executable, "-c", program, *attach])
     assert (code, "is inject itself\n" in err) == (125, True), err
-    code, _, err = finish(["sh", "-c", '"$@" $$; exit $?', "sh", *INJECT, "attach", "-e", NEVER])
+    code, _, err = finish(["sh", "-c", '"$@" $$; exit $?', "sh", *attach])
     assert (code, "(sh) is our parent: " in err) == (125, True), err
 
 
@@ -106,6 +110,7 @@ def test_traced_already(name: str, sleeper: subprocess.Popen[bytes]) -> None:
     poll_until(lambda: untraced(sleeper.pid))
 
 
+@pytest.mark.only("ptrace")
 def test_of_several_all_or_none(sleeper: subprocess.Popen[bytes]) -> None:
     with living("sh", "-c", "echo ready; read line") as other, attached(other.pid) as first:
         assert "traced already" in refused(str(sleeper.pid), str(other.pid))
@@ -143,6 +148,7 @@ def test_a_protected_one(victim: Victim) -> None:
         assert target.end() == (0, "ok\n")
 
 
+@pytest.mark.only("ptrace")
 @pytest.mark.parametrize("how", ["filtered-error", "filtered-kill"])
 def test_a_filter_of_its_own_and_no_privilege(victim: Victim, how: str) -> None:
     """Without CAP_SYS_ADMIN the filter cannot be suspended; the fault is seen all the same."""

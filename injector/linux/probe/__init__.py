@@ -13,7 +13,7 @@ from injector.linux.probe.verdict import Engine, can_run, verdict
 __all__ = ["TOPICS", "Engine", "Finding", "State", "can_run", "probe", "verdict"]
 
 TOPICS: dict[str, tuple[str, ...]] = {
-    "Machine": ("kernel", "container", "own-filters", "open-files", "pid-max"),
+    "Machine": ("kernel", "proc", "container", "own-filters", "open-files", "pid-max"),
     "Filters and the notify engine": (
         "seccomp-filter",
         "no-new-privs",
@@ -47,6 +47,7 @@ def probe() -> tuple[Finding, ...]:
     """
     found = [
         host.kernel(),
+        host.processes(),
         host.container(),
         host.under_filter(),
         host.open_files(),

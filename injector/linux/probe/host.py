@@ -12,6 +12,7 @@ import resource
 import struct
 from pathlib import Path
 
+from injector.linux import procfs
 from injector.linux.probe.finding import Finding, State
 from injector.words.syscalls import AARCH64, X86_64, native
 
@@ -110,6 +111,15 @@ def kernel() -> Finding:
         "The tables of system calls are for x86_64 and aarch64, used by a 64-bit Python.",
         "run inject on such a machine, with a 64-bit Python",
     )
+
+
+def processes() -> Finding:
+    """Say whether /proc shows our processes by their numbers (pid_namespaces(7))."""
+    wrong = procfs.amiss()
+    if wrong:
+        detail = "What a call means is looked up there: its process, path and descriptors."
+        return Finding("proc", State.MISSING, wrong, detail, procfs.REMEDY)
+    return Finding("proc", State.OK, "/proc is that of our pid namespace")
 
 
 def container() -> Finding:

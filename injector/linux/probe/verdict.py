@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from injector.linux.probe.finding import Finding, State
 
-_NOTIFY = ("kernel", "seccomp-filter", "user-notification", "pidfd-open", "pidfd-getfd")
-_PTRACE = ("kernel", "ptrace-seize", "ptrace-syscall-info", "python-ptrace")
+_NOTIFY = ("kernel", "proc", "seccomp-filter", "user-notification", "pidfd-open", "pidfd-getfd")
+_PTRACE = ("kernel", "proc", "ptrace-seize", "ptrace-syscall-info", "python-ptrace")
 NEEDS: dict[str, dict[str, tuple[str, ...]]] = {
     "notify": {
         "run": (*_NOTIFY, "libseccomp"),
