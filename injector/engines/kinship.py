@@ -77,6 +77,11 @@ class Kinship(Records):
                 return forks[0]
         return self._orphans.pop(0) if self._orphans else None
 
+    def bore(self, task: Task) -> bool:
+        """Return whether the last creation of a task had a child, as far as can be seen."""
+        mine = [creation for creation in task.process.pending if creation.parent is task]
+        return all(self._unseen(task.process, creation) for creation in mine)
+
     def settled(self, task: Task, thread: bool) -> bool:
         """Look for the children of earlier creations; False if `task` must wait to create.
 

@@ -75,14 +75,15 @@ ROLES: Mapping[str, Role] = {
 
 # fmt: off
 RESTARTS = frozenset((
-    "accept", "accept4", "connect", "creat", "fcntl", "flock", "futex", "getrandom", "ioctl",
-    "msgrcv", "msgsnd", "mq_timedreceive", "mq_timedsend", "open", "openat", "openat2", "preadv",
-    "preadv2", "pwritev", "pwritev2", "read", "readv", "recv", "recvfrom", "recvmmsg", "recvmsg",
-    "send", "sendfile", "sendmmsg", "sendmsg", "sendto", "splice", "tee", "vmsplice", "wait4",
-    "waitid", "waitpid", "write", "writev",
+    "accept", "accept4", "clone", "clone3", "connect", "creat", "fcntl", "flock", "fork", "futex",
+    "getrandom", "ioctl", "msgrcv", "msgsnd", "mq_timedreceive", "mq_timedsend", "open", "openat",
+    "openat2", "preadv", "preadv2", "pwritev", "pwritev2", "read", "readv", "recv", "recvfrom",
+    "recvmmsg", "recvmsg", "send", "sendfile", "sendmmsg", "sendmsg", "sendto", "splice", "tee",
+    "vfork", "vmsplice", "wait4", "waitid", "waitpid", "write", "writev",
 ))
 # fmt: on
-"""Calls that block and are made again after a handler with SA_RESTART (signal(7))."""
+"""Calls that block and are made again after a handler with SA_RESTART (signal(7)); and creations,
+which any handler that is due lets begin anew (ERESTARTNOINTR in copy_process of kernel/fork.c)."""
 
 
 @functools.cache
@@ -203,6 +204,7 @@ class NotifyEngine:
                     and before[6] == raw[6]
                     and before[5:] == raw[5:]
                     and self._restarted(task, raw)
+                    and not (role and self.kinship.bore(task))
                 ):
                     proceed(raw[0])
                     continue
@@ -394,7 +396,15 @@ class NotifyEngine:
                 self._listener.proceed(cookie)
                 return None
         process = task.process
-        if process.execing is not None and (task is process.execing or tid == process.pid):
+        if process.exit_code is not None and pidfd.ended(process.pidfd):
+            # Its number came again before its end was told.
+            self._process_ended(process.pidfd)
+            return self._unusual(raw, role, None)
+        if (
+            process.execing is not None
+            and process.exit_code is None
+            and (task is process.execing or tid == process.pid)
+        ):
             task = self._after_exec(process, task)
         if task.restarting is not None:
             before = task.restarting
@@ -469,6 +479,7 @@ class NotifyEngine:
                 self.kinship.settled(task, thread=False)
                 self._announce()
                 task.process.exit_code = (call.args[0] & 0xFF) << 8
+                task.process.execing = task  # its number may be another's from its next call on
             case Role.RING:
                 self._stops.append(Remark("io_uring", task))
         return True
