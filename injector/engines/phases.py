@@ -86,7 +86,10 @@ class Phases:
         return True
 
     def keep_traced(self, tracee: Tracee, call: StoppedCall) -> None:
-        """Clear CLONE_UNTRACED: its child would have our filter and nobody to answer."""
+        """Clear CLONE_UNTRACED until the call's end.
+
+        The child would have no faults, and in a launched target our filter and no tracer.
+        """
         change = tamper.traced(call)
         if change != tamper.Change():
             tracee.restore = (call, self._apply(tracee, call, change))

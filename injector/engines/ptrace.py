@@ -194,7 +194,7 @@ class PtraceEngine:
                 continue
             numbers = table.get(info[2])
             known = numbers.get(info[5]) if numbers is not None else None
-            if not everything and info[5] in clones[info[2]]:
+            if info[5] in clones[info[2]]:
                 creation = StoppedCall(self.started, unwind)
                 creation.task, creation.raw = tracee.task, info
                 creation.arch = clones[info[2]][info[5]]
@@ -203,15 +203,15 @@ class PtraceEngine:
                 self._go(tracee)
                 continue
             if known is None:
+                looked_at = tracee.again is not None or tracee.restore is not None
                 if everything:
-                    tracee.inside = PASSING if tracee.again is None else LOOKED_AT
+                    tracee.inside = LOOKED_AT if looked_at else PASSING
                     names = others.get(info[2])
                     name = names.get(info[5], "?") if names is not None else "?"
                     try:
                         tracee.task.calls[name] += 1
                     except KeyError:
                         tracee.task.calls[name] = 1
-                looked_at = tracee.again is not None or tracee.restore is not None
                 resume(SYSCALL if looked_at else on, tid)
                 continue
             name, call.arch = known

@@ -35,7 +35,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "attach",
     ),
     "Libraries": ("libseccomp", "python-ptrace", "libunwind"),
-    "Blind spots": ("io-uring", "vdso", "mapped-files", "untraced-children"),
+    "Blind spots": ("io-uring", "vdso", "mapped-files"),
 }
 """Every topic, by the heading it belongs under, in the order of `probe()`."""
 
@@ -62,6 +62,6 @@ def probe() -> tuple[Finding, ...]:
         found += (trace.yama(), trace.attach())
         found += (libraries.libseccomp(), libraries.python_ptrace(), libraries.libunwind())
         found += (blind.io_uring(), blind.vdso())
-        found += (blind.mapped_files(), blind.untraced_children())
+        found.append(blind.mapped_files())
     order = [topic for topics in TOPICS.values() for topic in topics]
     return tuple(sorted(found, key=lambda finding: order.index(finding.topic)))

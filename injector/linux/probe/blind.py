@@ -1,4 +1,4 @@
-"""What no system call injector sees: io_uring, the vDSO, mapped files, untraced children."""
+"""What no system call injector sees: io_uring, the vDSO, mapped files."""
 
 from __future__ import annotations
 
@@ -88,14 +88,4 @@ def mapped_files() -> Finding:
         "reads and writes of mapped files are not seen",
         "They make no system call. mmap, msync, fsync, ftruncate and fallocate do.",
         "inject run -e mmap:fd=file:error=ENODEV ... for programs that can do without",
-    )
-
-
-def untraced_children() -> Finding:
-    """Say what CLONE_UNTRACED hides from the ptrace engine (clone(2)); filters are inherited."""
-    return Finding(
-        "untraced-children",
-        State.INFO,
-        "the ptrace engine does not see children made with CLONE_UNTRACED",
-        "Hardly any program makes such. The notify engine sees them: filters are inherited.",
     )
