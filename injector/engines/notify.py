@@ -12,12 +12,11 @@ import enum
 import functools
 import heapq
 import os
-import select
 import signal
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from injector.engines.able import unseen, wants_ptrace
 from injector.engines.base import Finished, Ordered, Remark, Stop, TaskEnded, TaskStarted, Woken
@@ -29,7 +28,7 @@ from injector.linux.doorbell import Doorbell
 from injector.linux.ending import end_target
 from injector.linux.keeper import Keeper, lost
 from injector.linux.launch import Launched, Started, exec_state
-from injector.linux.seccomp import Grafted, Listener
+from injector.linux.seccomp import Grafted, Listener, Listeners
 from injector.linux.zygote import Zygote
 from injector.rules.decide import Order
 from injector.words.errors import InjectError
@@ -103,7 +102,7 @@ class NotifyEngine:
 
     def __init__(
         self,
-        target: Launched | Grafted | Zygote,
+        target: Launched | Zygote | Sequence[Grafted],
         arches: Iterable[Arch],
         bell: Doorbell,
         keeper: Keeper,
@@ -111,12 +110,21 @@ class NotifyEngine:
     ) -> None:
         """Answer for a target; `named` are the calls its filter stops without a test."""
         self.named: frozenset[str] | None = frozenset(named)
-        self.first = 0 if isinstance(target, Zygote) else target.pid
         self._launched = target if isinstance(target, Launched) else None
         self.kinship = Kinship()
         self.status: int | None = None
         self.started = time.monotonic_ns()
-        self._listener = Listener(target.listener, keeper.slate)
+        self._fds: tuple[int, ...]
+        self._listener: Listener | Listeners
+        match target:
+            case Launched() | Zygote():
+                self._fds = (target.listener,)
+                self.first = target.pid if isinstance(target, Launched) else 0
+            case _:
+                self._fds = tuple(one.listener for one in target)
+                self.first = target[0].pid
+        ends = [Listener(fd, keeper.slate, index) for index, fd in enumerate(self._fds)]
+        self._listener = ends[0] if len(ends) == 1 else Listeners(ends)
         self.tasks = self._tasks = self.kinship.tasks
         self._bell = bell
         self._keeper = keeper
@@ -139,21 +147,22 @@ class NotifyEngine:
                 # Its end tells of the execve: the program may never make a call that stops.
                 self._report = report
                 bell.add(report)
-            case Grafted():
-                bell.add(target.listener, 0)
-                self._take_over(target)
             case Zygote():
                 self._report = target.fileno()
                 bell.add(self._report)
+            case _:
+                for number, one in enumerate(target):
+                    bell.add(one.listener, 0)
+                    self._take_over(one, str(number))
 
-    def _take_over(self, target: Grafted) -> None:
+    def _take_over(self, target: Grafted, lineage: str) -> None:
         """Record the tasks of a process that ran already."""
         pid = target.pid
-        first = self.kinship.add_process(pid, os.pidfd_open(pid), "0", procfs.image(pid))
+        first = self.kinship.add_process(pid, os.pidfd_open(pid), lineage, procfs.image(pid))
         for tid in procfs.threads(pid):
             if tid != pid:
                 first.born += 1
-                self.kinship.add_task(tid, first.process, f"0.{first.born}")
+                self.kinship.add_task(tid, first.process, f"{lineage}.{first.born}")
         if procfs.state(pid) == "Z":  # its leader has ended, its threads have not
             self.kinship.task_gone(first)
             self.kinship.fresh.remove(first)
@@ -363,13 +372,14 @@ class NotifyEngine:
             self._keeper.leave()
         except InjectError:  # it was killed: another one must do it
             self._keeper = Keeper()
-            self._keeper.watch_listener(self._listener.fd)
+            for fd in self._fds:
+                self._keeper.watch_listener(fd)
             self._keeper.leave()
 
     def end(self) -> None:
         """Kill a launched target, let another one go; return when that is done."""
         if self._launched is not None:
-            end_target(list(self._pidfds) or [self._launched.pidfd], self._launched.listener)
+            end_target(list(self._pidfds) or [self._launched.pidfd], self._fds)
         elif not self._left:
             self.detach()
 
@@ -377,7 +387,7 @@ class NotifyEngine:
         """Close every descriptor; the last thing that is asked."""
         self.kinship.close()
         self._timer.close()
-        os.close(self._listener.fd)
+        self._listener.close()
         if self._report >= 0:
             os.close(self._report)
         if self._launched is not None and not self._executed:
@@ -585,10 +595,11 @@ class NotifyEngine:
                 self._process_ended(fd)
             elif fd == self._report:
                 self._reported()
-            elif fd == self._listener.fd:
+            elif fd in self._fds:
                 self._bell.remove(fd)
-                self._wind_up()
-                return  # what else was ready is closed by now
+                if self._listener.gone():
+                    self._wind_up()
+                    return  # what else was ready is closed by now
             else:
                 others.append(fd)
         if others:
@@ -619,9 +630,7 @@ class NotifyEngine:
         return pidfd.status(process.pid, fd)
 
     def _all_gone(self) -> bool:
-        poll = select.poll()
-        poll.register(self._listener.fd, 0)
-        return bool(poll.poll(0))
+        return self._listener.gone()
 
     def _wind_up(self) -> None:
         if not self._executed:

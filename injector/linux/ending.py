@@ -11,7 +11,7 @@ import select
 import signal
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from fcntl import ioctl
 
 from injector.linux import libc, procfs
@@ -22,7 +22,7 @@ _ROUNDS = 100
 _SETTLE = 0.1  # seconds for a fork that is under way when its process is stopped
 
 
-def end_target(processes: Iterable[int], listener: int) -> None:
+def end_target(processes: Iterable[int], listeners: Collection[int]) -> None:
     """Kill these processes (pidfds), all below them, and every later caller; wait for the last.
 
     They are stopped first, so that no child is made between the look and the kill.
@@ -39,8 +39,7 @@ def end_target(processes: Iterable[int], listener: int) -> None:
         doomed.update(found)
     for fd in doomed.values():
         pidfds.send(fd, signal.SIGKILL)
-    if listener >= 0:
-        _refuse(listener)
+    _refuse(listeners)
 
 
 class Orphans:
@@ -103,8 +102,8 @@ def _stop(processes: dict[int, int]) -> None:
             os.sched_yield()
 
 
-def _refuse(listener: int) -> None:
-    for _ in callers(listener):
+def _refuse(listeners: Iterable[int]) -> None:
+    for listener in callers(listeners):
         notification = bytearray(80)
         try:
             ioctl(listener, NOTIF_RECV, notification, True)
@@ -113,12 +112,16 @@ def _refuse(listener: int) -> None:
             continue
 
 
-def callers(listener: int) -> Iterator[None]:
-    """Yield when a call waits to be received, until no task is left under the filter."""
+def callers(listeners: Iterable[int]) -> Iterator[int]:
+    """Yield the listener at which a call waits to be received, until no task has a filter."""
     poll = select.poll()
-    poll.register(listener, select.POLLIN)
-    while True:
-        for _, events in poll.poll():
-            if not events & select.POLLIN:
-                return  # POLLHUP alone
-            yield
+    left = set(listeners)
+    for listener in left:
+        poll.register(listener, select.POLLIN)
+    while left:
+        for listener, events in poll.poll():
+            if events & select.POLLIN:
+                yield listener
+            else:  # POLLHUP alone
+                poll.unregister(listener)
+                left.remove(listener)

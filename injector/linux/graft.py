@@ -71,11 +71,12 @@ class _Gone(Exception):
     """A thread has ended."""
 
 
-def graft(pid: int, program: bytes, keeper: Keeper | None = None) -> Grafted:
+def graft(pid: int, program: bytes, keeper: Keeper | None = None, index: int = 0) -> Grafted:
     """Install `program`, from `seccomp.build`, in all threads of a process; take its listener.
 
     Args:
         keeper: gets the listener as soon as there is one: a filter must not be without.
+        index: the listener's place on the keeper's slate.
 
     Raises:
         InjectError: it cannot be; the process is then as it was.
@@ -85,7 +86,7 @@ def graft(pid: int, program: bytes, keeper: Keeper | None = None) -> Grafted:
     surgeon = os.fork()
     if surgeon == 0:
         ours.close()
-        _operate(theirs, injector, pid, program, keeper)
+        _operate(theirs, injector, pid, program, keeper, index)
     theirs.close()
     with ours:
         data, fds, _, _ = socket.recv_fds(ours, _ANSWER, 1)
@@ -100,7 +101,12 @@ def graft(pid: int, program: bytes, keeper: Keeper | None = None) -> Grafted:
 
 
 def _operate(
-    channel: socket.socket, injector: int, pid: int, program: bytes, keeper: Keeper | None
+    channel: socket.socket,
+    injector: int,
+    pid: int,
+    program: bytes,
+    keeper: Keeper | None,
+    index: int,
 ) -> NoReturn:
     """Do it in a process of its own: should ours be killed meanwhile, it still ends well.
 
@@ -111,7 +117,7 @@ def _operate(
         # Neither ^C nor a signal to our group reaches it.
         os.setsid()
         try:
-            grafted = _graft(pid, program, keeper)
+            grafted = _graft(pid, program, keeper, index)
         except InjectError as error:
             answer: dict[str, object] = {
                 "message": error.message,
@@ -139,16 +145,15 @@ def _operate(
         os._exit(status)
 
 
-def _graft(pid: int, program: bytes, keeper: Keeper | None) -> Grafted:
+def _graft(pid: int, program: bytes, keeper: Keeper | None, index: int) -> Grafted:
     try:
         known = registers()
     except NotAvailable as error:
         raise NotAvailable("attaching to a process works on x86_64 only, so far") from error
-    _require_64_bit(pid)
-    _require_takeable(pid)
+    require_graftable(pid)
     hand = _stopped_thread(pid, known)
     try:
-        return hand.install(program, keeper)
+        return hand.install(program, keeper, index)
     except _Gone as error:
         raise InjectError(f"{_name(pid)} ended while it was attached to") from error
     except _Late as error:
@@ -158,6 +163,16 @@ def _graft(pid: int, program: bytes, keeper: Keeper | None) -> Grafted:
         ) from error
     finally:
         hand.let_go()
+
+
+def require_graftable(pid: int) -> None:
+    """Refuse, before anything is changed, a process that cannot get a filter.
+
+    Raises:
+        InjectError: it runs 32-bit code, or we may not take a descriptor of it.
+    """
+    _require_64_bit(pid)
+    _require_takeable(pid)
 
 
 def _leave_alone(listener: int) -> None:
@@ -478,7 +493,7 @@ class _Hand:
 
     # -- the filter ------------------------------------------------------------------------
 
-    def install(self, program: bytes, keeper: Keeper | None) -> Grafted:
+    def install(self, program: bytes, keeper: Keeper | None, index: int) -> Grafted:
         """Install a filter and take its listener.
 
         Raises:
@@ -523,7 +538,7 @@ class _Hand:
                         keeper.watch_listener(listener)
                         keeper.started()
                 slate = Slate() if keeper is None else keeper.slate
-                self._listener = seccomp.Listener(listener, slate)
+                self._listener = seccomp.Listener(listener, slate, index)
             finally:
                 self._call("close", number)
         finally:

@@ -19,6 +19,7 @@ import signal
 import socket
 import struct
 import time
+from collections.abc import Sequence
 from typing import NoReturn
 
 from injector.linux import procfs, seccomp
@@ -61,7 +62,7 @@ class Keeper:
         self._socket = ours
 
     def watch_listener(self, fd: int) -> None:
-        """Hand over a copy of the listener."""
+        """Hand over a copy of a listener, the next on the slate."""
         self._send(_Word.LISTENER, [fd])
 
     def watch_process(self, pidfd: int) -> None:
@@ -180,7 +181,7 @@ def _keep(channel: socket.socket, injector: int, slate: Slate) -> NoReturn:
 
 
 def _wait(channel: socket.socket, injector: int, slate: Slate) -> None:
-    listener = -1
+    listeners: list[int] = []
     remain = False
     processes: set[int] = set()
     poll = select.poll()
@@ -199,7 +200,7 @@ def _wait(channel: socket.socket, injector: int, slate: Slate) -> None:
             continue
         match word[:1]:
             case _Word.LISTENER:
-                listener = fds[0]
+                listeners += fds
             case _Word.PROCESS:
                 processes.add(fds[0])
                 poll.register(fds[0], select.POLLIN)
@@ -210,39 +211,34 @@ def _wait(channel: socket.socket, injector: int, slate: Slate) -> None:
             case _Word.FAREWELL:
                 return
             case _Word.AGAIN:
-                listener, remain = _drop(listener), False
+                remain = False
                 for fd in processes:
                     poll.unregister(fd)
+                for fd in (*listeners, *processes):
                     os.close(fd)
+                listeners.clear()
                 processes.clear()
             case _Word.LEAVE:
-                _answer(listener, slate)
+                _answer(listeners, slate)
                 return
             case _Word.NONE if remain:
-                _answer(listener, slate)
+                _answer(listeners, slate)
                 return
             case _:
-                end_target(processes, listener)
+                end_target(processes, listeners)
                 return
 
 
-def _drop(listener: int) -> int:
-    if listener >= 0:
-        os.close(listener)
-    return -1
-
-
-def _answer(listener: int, slate: Slate) -> None:
+def _answer(listeners: Sequence[int], slate: Slate) -> None:
     """Let every call be made, first those that the injector has not answered any more."""
-    if listener < 0:
-        return
-    calls = seccomp.Listener(listener, slate)
-    for cookie in slate.waiting():
-        with contextlib.suppress(OSError):  # EINPROGRESS: nobody has received it yet
-            calls.proceed(cookie)
-    for _ in callers(listener):
+    calls = {fd: seccomp.Listener(fd, slate, index) for index, fd in enumerate(listeners)}
+    for index, one in enumerate(calls.values()):
+        for cookie in slate.waiting(index):
+            with contextlib.suppress(OSError):  # EINPROGRESS: nobody has received it yet
+                one.proceed(cookie)
+    for fd in callers(listeners):
         with contextlib.suppress(FileNotFoundError, InterruptedError):
-            calls.proceed(calls.receive()[0])
+            calls[fd].proceed(calls[fd].receive()[0])
 
 
 def _wake_with(target: int) -> None:

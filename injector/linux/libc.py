@@ -6,8 +6,10 @@ import contextlib
 import ctypes
 import os
 import platform
+import select
 import struct
 import time
+from collections.abc import Iterable
 from signal import SIGCHLD
 
 _NAMES = ("seccomp", "pidfd_getfd", "tgkill", "rt_sigaction", "clone")
@@ -156,3 +158,26 @@ class Timer:
         """Make the descriptor unreadable again after the timer fired."""
         with contextlib.suppress(BlockingIOError):
             os.read(self.fd, 8)
+
+
+class _Polled(ctypes.Structure):
+    """struct pollfd."""
+
+    _fields_ = (("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short))
+
+
+class Poll:
+    """poll(2) for input, interruptibly: select.poll begins again after a signal (PEP 475)."""
+
+    def __init__(self, fds: Iterable[int]) -> None:
+        wanted = [_Polled(fd, select.POLLIN) for fd in fds]
+        self._fds = (_Polled * len(wanted))(*wanted)
+
+    def wait(self) -> list[tuple[int, int]]:
+        """Return (fd, events) of those that are ready, at least one.
+
+        Raises:
+            InterruptedError: a signal came first.
+        """
+        _checked(_libc.poll(self._fds, len(self._fds), -1))
+        return [(one.fd, one.revents) for one in self._fds if one.revents]

@@ -197,10 +197,11 @@ class Listener:
     Made for speed: one buffer each way, used again for every call.
     """
 
-    def __init__(self, fd: int, slate: Slate) -> None:
+    def __init__(self, fd: int, slate: Slate, index: int = 0) -> None:
+        """Take a listener; `index` is its place on the slate."""
         self.fd = fd
         self._received = bytearray(80)
-        self._last = slate.last
+        self._last = slate.last[index : index + 1]
         self._zero = bytes(80)  # RECV refuses a buffer that is not zeroed (EINVAL)
         self._unpack = struct.Struct("=QIIiIQ6Q").unpack
         self._continue = bytearray(struct.pack("=QqiI", 0, 0, 0, FLAG_CONTINUE))
@@ -259,3 +260,74 @@ class Listener:
         except FileNotFoundError:
             return False
         return True
+
+    def gone(self) -> bool:
+        """Return whether no task is left under the filter."""
+        return deserted(self.fd, 0)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self.fd)
+
+
+class Listeners:
+    """Several listeners as one: a target of several processes, each with a filter of its own.
+
+    The kernel begins each listener's numbers at random (kernel/seccomp.c, init_listener), so a
+    number tells whose it is.
+    """
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._live = {listener.fd: listener for listener in listeners}
+        self._all = tuple(listeners)
+        self._poll = libc.Poll(self._live)
+        self._ready: list[tuple[int, int]] = []
+        self._owners: dict[int, Listener] = {}
+
+    def receive(self) -> Notification:
+        """Wait for the next call of any of them.
+
+        Raises:
+            InterruptedError: a signal came first.
+            FileNotFoundError: the task died meanwhile, or the last one is gone.
+        """
+        if not self._ready:
+            self._ready = self._poll.wait()
+        fd, events = self._ready.pop()
+        listener = self._live[fd]
+        if not events & select.POLLIN:  # POLLHUP
+            if len(self._live) > 1:
+                del self._live[fd]
+                self._poll = libc.Poll(self._live)
+                self._ready.clear()
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        notification = listener.receive()
+        self._owners[notification[0]] = listener
+        return notification
+
+    def proceed(self, cookie: int) -> bool:
+        """Let the call be made. Return False if nobody waits for it any more."""
+        owner = self._owners.pop(cookie, None)
+        return owner is not None and owner.proceed(cookie)
+
+    def reply(self, cookie: int, value: int, error: int) -> bool:
+        """Give the call this result instead: `value`, or `error` if it is not 0.
+
+        Return False if nobody waits for it any more.
+        """
+        owner = self._owners.pop(cookie, None)
+        return owner is not None and owner.reply(cookie, value, error)
+
+    def valid(self, cookie: int) -> bool:
+        """Return whether the task still waits, so that its pid still means it."""
+        owner = self._owners.get(cookie)
+        return owner is not None and owner.valid(cookie)
+
+    def gone(self) -> bool:
+        """Return whether no task is left under any of the filters."""
+        return all(listener.gone() for listener in self._all)
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        for listener in self._all:
+            listener.close()

@@ -11,16 +11,21 @@ import mmap
 _PAGE = 4096
 _SIZE = 64 * _PAGE
 _FREE = 0
+LISTENERS = _PAGE // 8
+"""How many listeners one slate serves."""
 _AHEAD = 4096
 
 
 class Slate:
-    """Made before the keeper is forked. `last[0]` is for the number that was received last."""
+    """Made before the keeper is forked.
+
+    `last[n]` is for the number that was received last from the nth listener.
+    """
 
     def __init__(self) -> None:
         words = memoryview(mmap.mmap(-1, _SIZE)).cast("Q")  # MAP_SHARED
-        self.last = words[:1]
-        self._held = words[_PAGE // 8 :]
+        self.last = words[:LISTENERS]
+        self._held = words[LISTENERS:]
         self._places: dict[int, int] = {}
         self._unused: list[int] = []
         self._next = 0  # no place from here on was ever used
@@ -49,13 +54,13 @@ class Slate:
         for cookie in [*self._places]:
             self.drop(cookie)
 
-    def waiting(self) -> list[int]:
-        """Return the numbers that may wait for an answer, and more.
+    def waiting(self, index: int = 0) -> list[int]:
+        """Return the numbers of a listener that may wait for an answer, and more.
 
         We may die between the kernel's handing out of a number and its copy into this memory;
         but numbers are given in order (kernel/seccomp.c, seccomp_next_notify_id), so it is one of
         the next. To answer one that was not handed out yet does nothing (EINPROGRESS).
         """
-        last = self.last[0]
+        last = self.last[index]
         held = [cookie for cookie in self._held if cookie != _FREE]
         return [*held, *range(last, last + _AHEAD)]

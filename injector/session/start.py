@@ -16,6 +16,7 @@ from injector.linux.ending import Orphans
 from injector.linux.keeper import Keeper, limit_descriptors, raise_descriptor_limit
 from injector.linux.launch import Apart, launch, launch_traced
 from injector.linux.signals import Signals
+from injector.linux.slate import LISTENERS
 from injector.linux.standin import stand_in
 from injector.rules.decide import RulesDecider
 from injector.rules.subscribe import subscriptions, unconditional
@@ -240,10 +241,10 @@ def engine_for_attach(
     require_notify(scenario)
     if stacks:
         raise NotAvailable("--stacks needs the ptrace engine", help="leave --engine out")
-    if len(pids) > 1:
+    if len(pids) > LISTENERS:
         raise NotAvailable(
-            f"--engine notify attaches to one process at a time, not to {len(pids)}",
-            help="leave --engine notify out, or start one inject for each",
+            f"--engine notify attaches to {LISTENERS} processes at most, not to {len(pids)}",
+            help="leave --engine notify out, or start one inject for some of them",
         )
     return "notify"
 
@@ -296,25 +297,28 @@ def attached(
 
 @contextmanager
 def grafted(
-    pid: int,
+    pids: list[int],
     decider: RulesDecider,
     scenario: Scenario,
     *,
     watched: frozenset[str] = frozenset(),
     duration: int | None = None,
 ) -> Iterator[Session]:
-    """Put a filter into a running process; at the end a keeper answers for it, until its end.
+    """Put a filter into running processes; at the end a keeper answers for it, until theirs.
 
     Args:
         duration: nanoseconds after which to let go, None for never.
 
     Raises:
-        InjectError: it cannot get a filter; it is as before then.
+        InjectError: one cannot get a filter. None has one then, unless the kernel refused it
+            behind all that can be asked before.
     """
-    from injector.linux.graft import graft
+    from injector.linux.graft import graft, require_graftable
     from injector.linux.seize import require_process
 
-    require_process(pid)
+    for pid in pids:
+        require_process(pid)
+        require_graftable(pid)
     arches = arches_here()
     wanted = subscriptions(scenario.rules, {*ROLES, *watched}, arches)
     program = seccomp.build(wanted)
@@ -325,16 +329,23 @@ def grafted(
         signals.close()
         raise _no_room(error) from error
     raise_descriptor_limit()
+    targets: list[seccomp.Grafted] = []
     try:
-        target = graft(pid, program, keeper)
-    except BaseException:
-        keeper.dismiss()
+        for index, pid in enumerate(pids):
+            targets.append(graft(pid, program, keeper, index))
+    except BaseException as error:
+        if targets:
+            keeper.leave()
+        else:
+            keeper.dismiss()
         signals.close()
+        if targets and isinstance(error, InjectError):
+            raise _half_done(error, targets, keeper) from error
         raise
     engine = bell = session = None
     try:
         bell = Doorbell()
-        engine = NotifyEngine(target, arches, bell, keeper, unconditional(wanted))
+        engine = NotifyEngine(targets, arches, bell, keeper, unconditional(wanted))
         session = Session(engine, decider, bell, signals, keeper, duration, leaves=True)
         bell.start()
         yield session
@@ -352,6 +363,16 @@ def grafted(
         if engine is not None:
             engine.close()
         signals.close()
+
+
+def _half_done(error: InjectError, targets: list[seccomp.Grafted], keeper: Keeper) -> InjectError:
+    whom = ", ".join(str(one.pid) for one in targets)
+    return InjectError(
+        error.message,
+        help=f"{error.help}; {whom} had a filter already: until their end the keeper "
+        f"(pid {keeper.pid}) lets their calls be made",
+        status=error.status,
+    )
 
 
 def named_calls(scenario: Scenario) -> frozenset[str]:

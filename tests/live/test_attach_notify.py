@@ -74,7 +74,10 @@ def opens(victim: Victim) -> Iterator[Opens]:
 
 @contextlib.contextmanager
 def attached(pid: int, folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """Run `inject attach`; begin when it says that it is attached. It is killed at the end."""
+    """Run `inject attach`; begin when it says that it is attached. It is killed at the end.
+
+    `words` may begin with further processes.
+    """
     process = subprocess.Popen(
         [*ATTACH, str(pid), "--journal", str(folder / "journal"), *words],
         stderr=subprocess.PIPE,
@@ -205,17 +208,87 @@ def test_a_second_time(victim: Victim) -> None:
 
 
 def test_what_it_cannot_do(victim: Victim) -> None:
-    """Two processes, or a fault that needs ptrace, are refused before anything is touched."""
+    """One of several, or a fault that needs ptrace, is refused before anything is touched."""
     with opens(victim) as one:
         before = Path(f"/proc/{one.pid}/status").read_text().count("Seccomp:\t2")
         status, _, said = finish([*ATTACH, str(one.pid), str(os.getpid()), "-e", RULE])
         assert status == 125
-        assert "one process at a time" in said
+        assert "is our parent" in said
         status, _, said = finish([*ATTACH, str(one.pid), "-e", "read:short=1"])
         assert status == 125
         assert "needs the ptrace engine" in said
         assert Path(f"/proc/{one.pid}/status").read_text().count("Seccomp:\t2") == before
         assert one.end() == 9
+
+
+def test_several_at_once(victim: Victim, tmp_path: Path) -> None:
+    """Each has its filter; one ends, the others have faults as before; one keeper for all."""
+    with opens(victim) as one, opens(victim) as other, opens(victim) as third:
+        pids = [one.pid, other.pid, third.pid]
+        with attached(*pids[:1], tmp_path, *map(str, pids[1:]), "-e", RULE) as inject:
+            assert [each.ask() for each in (one, other, third)] == [FAULTS] * 3
+            assert other.end() == 9
+            wait_until(
+                lambda: any(
+                    line["event"] == "task_end" and line["pid"] == other.pid
+                    for line in read(tmp_path / "journal")
+                ),
+                "its end is told",
+            )
+            assert [each.ask() for each in (third, one)] == [FAULTS] * 2
+            inject.send_signal(signal.SIGINT)
+            _, said = inject.communicate(timeout=DEADLINE)
+        assert inject.returncode == 0
+        assert f"what stays behind until opens ({one.pid}), opens ({other.pid}), " in said
+        keeper = keeper_of(said)
+        assert [each.ask() for each in (one, third)] == ["0 0 0"] * 2
+        assert one.end() == 9 and alive(keeper)
+        assert third.ask() == "0 0 0" and third.end() == 9
+        wait_until(lambda: not alive(keeper), "the keeper has ended")
+    events = list(read(tmp_path / "journal"))
+    assert events[0]["pids"] == pids
+    sites = [line["site"] for line in events if line["event"] == "injection"]
+    firsts, seconds = [
+        [[f"{root}{task[1:]}/openat#{n}" for task, n in turn] for root in "012"]
+        for turn in (FIRST, SECOND)
+    ]
+    assert sites == [*firsts[0], *firsts[1], *firsts[2], *seconds[2], *seconds[0]]
+
+
+def test_inject_of_several_is_killed(victim: Victim, tmp_path: Path) -> None:
+    """Calls in a delay and later ones are made, whosever they are."""
+    with opens(victim) as one, opens(victim) as other:
+        rule = "openat:path=/dev/null:delay=1000s"
+        with attached(one.pid, tmp_path, str(other.pid), "-e", rule) as inject:
+            keeper = child_of(inject.pid)
+            for each in (one, other):
+                assert each.process.stdin is not None
+                each.process.stdin.write("x")
+                each.process.stdin.flush()
+            wait_until(
+                lambda: (
+                    [line["event"] for line in read(tmp_path / "journal")].count("injection") == 2
+                ),
+                "both wait",
+            )
+            inject.kill()
+        assert [one.hear(), other.hear()] == ["0 0 0"] * 2
+        assert [one.ask(), other.ask()] == ["0 0 0"] * 2
+        assert one.end() == 9 and other.end() == 9
+        wait_until(lambda: not alive(keeper), "the keeper has ended")
+
+
+def test_one_of_several_cannot_get_a_filter(victim: Victim) -> None:
+    """Who has one already is said, and runs on."""
+    with opens(victim) as one, opens(victim) as other:
+        words = [*ATTACH, "-e", RULE]
+        assert finish([*words, str(other.pid), "--duration", "10ms"])[0] == 0
+        status, _, said = finish([*words, str(one.pid), str(other.pid)])
+        assert status == 125
+        assert f"{one.pid} had a filter already: until their end the keeper (pid " in said
+        assert alive(keeper_of(said))
+        assert [one.ask(), other.ask()] == ["0 0 0"] * 2
+        assert one.end() == 9 and other.end() == 9
 
 
 def test_inject_is_killed_while_it_attaches(victim: Victim) -> None:

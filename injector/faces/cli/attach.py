@@ -84,7 +84,7 @@ def attach(
     chosen = engine_for_attach(engine, checked, pids, stacks)
     shown = take_dashboard(False if quiet and live is None else live, output=False)
     with (
-        grafted(pids[0], decider, checked, watched=watched, duration=limit)
+        grafted(pids, decider, checked, watched=watched, duration=limit)
         if chosen == "notify"
         else attached(pids, decider, checked, watched=watched, duration=limit, stacks=stacks)
     ) as session:
@@ -106,7 +106,7 @@ def attach(
     if not quiet:
         say(left_line(pids, names, ended))
         if keeper is not None and ended.detached:
-            say(remains_line(pids[0], names[0], named_calls(checked) | watched, keeper))
+            say(remains_line(pids, names, named_calls(checked) | watched, keeper))
         closing(decider)
     missed = unfired_lines(list(decider.totals())) if require_fired else []
     if missed:

@@ -122,12 +122,14 @@ def run_left_line(command: str, ended: Ended) -> str:
     )
 
 
-def remains_line(pid: int, name: str, calls: Collection[str], keeper: int) -> str:
-    """Return what stays behind of a filter that a running process got."""
+def remains_line(pids: list[int], names: list[str], calls: Collection[str], keeper: int) -> str:
+    """Return what stays behind of a filter that running processes got."""
+    whom = ", ".join(f"{name} ({pid})" for pid, name in zip(pids, names, strict=True))
+    end = "end" if len(pids) > 1 else "ends"
     shown = ", ".join([*sorted(calls)[:MANY], "and those that make and end tasks"])
     more = f" ({len(calls) - MANY} more calls)" if len(calls) > MANY else ""
     return (
-        f"inject: what stays behind until {name} ({pid}) ends: a filter for {shown}{more}; "
+        f"inject: what stays behind until {whom} {end}: a filter for {shown}{more}; "
         f"the keeper (pid {keeper}), which lets each of these calls be made: do not kill it"
     )
 
