@@ -144,6 +144,14 @@ def attach_again(pid: int, times: int, *arguments: str, duration: str = "5ms") -
     run_script(AGAIN, times, pid, *(arguments or ("-e", NEVER)), "--duration", duration)
 
 
+def attach_until_a_fault(pid: int, folder: Path, *arguments: str) -> None:
+    """Attach, and let go when a fault is told of."""
+    journal = folder / "until-a-fault"
+    with attached(pid, *arguments, "--journal", str(journal)) as inject:
+        poll_until(lambda: journal.exists() and '"injection"' in journal.read_text())
+        inject.leave()
+
+
 def attach_and_die(pid: int, times: int, *arguments: str) -> None:
     """Attach and be killed so many times, one after the other."""
     run_script(KILLED, times, pid, *arguments)

@@ -17,6 +17,7 @@ from .attaching import (
     NEVER,
     attach_again,
     attach_and_die,
+    attach_until_a_fault,
     attached,
     living,
     poll_until,
@@ -54,21 +55,24 @@ def test_a_call_that_blocks_goes_on(victim: Victim, tmp_path: Path, flags: tuple
 
 
 @KINDS
-def test_the_injector_is_killed_at_any_moment(victim: Victim, flags: tuple[str, ...]) -> None:
+def test_the_injector_is_killed_at_any_moment(
+    victim: Victim, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
     with living(victim("attach", *flags), "faulty", "short") as target:
         attach_and_die(target.pid, 25, "-e", HALF, "-e", SHORT)
-        attach_again(target.pid, 1, "-e", HALF, duration="50ms")
+        attach_until_a_fault(target.pid, tmp_path, "-e", HALF)
         assert untraced(target.pid)
         target.go()
         assert target.end() == (0, "ok\n")
 
 
 @KINDS
-def test_let_go_at_any_moment(victim: Victim, flags: tuple[str, ...]) -> None:
+def test_let_go_at_any_moment(victim: Victim, tmp_path: Path, flags: tuple[str, ...]) -> None:
     with living(victim("attach", *flags), "faulty", "short") as target:
         rules = ("-e", HALF, "-e", SHORT, "-e", "getppid:delay=20ms:probability=10%")
         attach_again(target.pid, 20, *rules, duration="30ms")
         attach_again(target.pid, 5, "-e", "getppid:call=run:error=EIO:delay_exit=50ms")
+        attach_until_a_fault(target.pid, tmp_path, "-e", HALF)
         target.go()
         assert target.end() == (0, "ok\n")
 
@@ -156,9 +160,10 @@ def test_whatever_it_starts_meanwhile(victim: Victim, how: str) -> None:
         assert target.end() == (0, "ok\n")
 
 
-def test_a_leader_that_has_ended(victim: Victim) -> None:
+def test_a_leader_that_has_ended(victim: Victim, tmp_path: Path) -> None:
     with living(victim("attach"), "leaderless") as target:
         attach_again(target.pid, 10, "-e", HALF, duration="20ms")
+        attach_until_a_fault(target.pid, tmp_path, "-e", HALF)
         target.go()
         assert target.end() == (0, "ok\n")
 
@@ -179,9 +184,11 @@ def test_an_exec_after_its_leader_has_ended(victim: Victim, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("how", ["filtered-error", "filtered-kill"])
-def test_a_filter_of_its_own(victim: Victim, how: str) -> None:
+def test_a_filter_of_its_own(victim: Victim, tmp_path: Path, how: str) -> None:
+    rule = "openat:error=EIO:probability=50%"
     with living(victim("attach"), how) as target:
-        attach_again(target.pid, 5, "-e", "openat:error=EIO:probability=50%", duration="20ms")
+        attach_again(target.pid, 5, "-e", rule, duration="20ms")
+        attach_until_a_fault(target.pid, tmp_path, "-e", rule)
         target.go()
         assert target.end() == (0, "ok\n")
 

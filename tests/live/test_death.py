@@ -221,6 +221,6 @@ def test_a_time_limit_ends_the_whole_tree(victim: Victim, tmp_path: Path) -> Non
     end(process)
     check(log, journal)
     events = list(read(journal))
-    said = [event["detail"] for event in events if event["event"] == "control"]
+    said = [one["detail"] for one in events if one.get("what") == "timeout"]
     assert said == ["SIGTERM to every process", "SIGKILL to every process"]
     assert (events[-1]["outcome"], events[-1]["signal"]) == ("timeout", "SIGKILL")

@@ -112,6 +112,7 @@ def launched(
     one = Launched(folder, arguments, command)
     try:
         assert one.line().startswith(ready.rstrip("\n"))
+        wait_until(lambda: bool(one.events("task_start")), "its start is told")
         yield one
     finally:
         with contextlib.suppress(StopIteration, ProcessLookupError, FileNotFoundError):

@@ -359,6 +359,7 @@ def test_attached_on_a_terminal_the_first_fault_is_added_by_hand(start: Start) -
 
 def test_in_tmux(gate: Path, tmp_path: Path) -> None:
     env = {**os.environ, "TMUX_TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    env["SHELL"] = "/bin/sh"  # some users' is nologin(8)
 
     def tmux(*words: str) -> str:
         command = ["tmux", "-f", "/dev/null", *words]
