@@ -29,6 +29,7 @@ from .conftest import Victim
 from .harness import DEADLINE, INJECT, inject
 
 KINDS = pytest.mark.parametrize("flags", [(), ("-m32",)], ids=["x86_64", "i386"])
+KILLS = int(os.environ.get("INJECT_ATTACH_KILLS", "6"))
 THREADS = 32
 HALF = "getppid:error=EIO:probability=50%"
 SHORT = "writev:short=4:probability=50%"
@@ -62,6 +63,18 @@ def test_the_injector_is_killed_at_any_moment(
         attach_and_die(target.pid, 25, "-e", HALF, "-e", SHORT)
         attach_until_a_fault(target.pid, tmp_path, "-e", HALF)
         assert untraced(target.pid)
+        target.go()
+        assert target.end() == (0, "ok\n")
+
+
+@pytest.mark.parametrize(
+    "how", ["queued", "traps", "births", "executes", "children", "job-control"]
+)
+def test_the_injector_is_killed_at_any_moment_of(victim: Victim, how: str) -> None:
+    with living(victim("attach"), how) as target:
+        others = [target.line().strip()] if how == "job-control" else []
+        attach_and_die(target.pid, KILLS, *others, "-e", HALF)
+        poll_until(lambda: untraced(target.pid))
         target.go()
         assert target.end() == (0, "ok\n")
 
