@@ -279,6 +279,10 @@ class Session:
                     self._pause()
                 case Remark("io_uring", task):
                     yield Control(self._now(), "blind-spot", f"io_uring by {task.lineage}")
+                case Remark("stuck", task):
+                    process = task.process
+                    whom = f"thread {task.tid} of {process.name} ({process.pid})"
+                    yield Control(self._now(), "stuck", whom)
                 case Remark(what, task):
                     yield Control(self._now(), what, task.lineage)
                 case Woken(fds):

@@ -183,6 +183,23 @@ def test_the_parent_of_a_vfork_is_let_go_first(victim: Victim) -> None:
         assert target.end() == (0, "ok\n")
 
 
+@pytest.mark.only("ptrace")
+def test_who_does_not_stop_is_named_and_let_go_by_our_end(victim: Victim, tmp_path: Path) -> None:
+    """The parent of a vfork whose child is not ours, for it was there before."""
+    journal = tmp_path / "journal"
+    with living(victim("corners"), "vforked") as target:
+        target.go()
+        poll_until(lambda: procfs.state(target.pid) == "D")
+        with attached(target.pid, "-e", NEVER, "--journal", str(journal)) as injector:
+            said = injector.leave()
+        whom = f"thread {target.pid} of corners ({target.pid})"
+        assert f"warning: {whom} does not stop" in said
+        assert {"what": "stuck", "detail": whom}.items() <= list(read(journal))[-2].items()
+        assert untraced(target.pid)
+        target.go()
+        assert target.end() == (0, "ok\n")
+
+
 def test_its_memory_is_closed_to_us(victim: Victim, engine: str) -> None:
     """An ordinary user's program that is not dumpable: rules with a path say so."""
     rules = ["-e", "openat:path=/etc/hostname:error=EIO", "-e", ALWAYS]

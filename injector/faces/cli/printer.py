@@ -54,6 +54,11 @@ class Printer:
                     "inject: warning: without CAP_SYS_ADMIN the target runs with no_new_privs: "
                     "setuid programs in it get no privilege"
                 )
+            case Control(what="stuck") if not self._quiet:
+                say(
+                    f"inject: warning: {event.detail} does not stop, for it waits in a call that "
+                    "nothing interrupts (state D); it is let go as inject ends"
+                )
             case Control(what="blind-spot") if not self._warned:
                 self._warned = True
                 say(
