@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from injector.linux import procfs
 from injector.session.journal import read
+from tests.live.attaching import living
 from tests.live.conftest import Victim
 from tests.live.harness import INJECT, finish
 from tests.live.servers import DEADLINE, alive, wait_until
 
 ATTACH = (*INJECT, "attach", "--engine", "notify")
 RULE = "openat:path=/dev/null:error=EMFILE"
+KILLS = int(os.environ.get("INJECT_ATTACH_KILLS", "5"))
 FAULTS = "24 24 24"  # EMFILE
 FIRST = (("0", 1), ("0.1", 1), ("0.2", 1))
 SECOND = (("0", 2), ("0.3", 1), ("0.4", 1))
@@ -291,9 +296,29 @@ def test_one_of_several_cannot_get_a_filter(victim: Victim) -> None:
         assert one.end() == 9 and other.end() == 9
 
 
+@pytest.mark.parametrize(
+    "how", ["queued", "traps", "births", "executes", "children", "job-control"]
+)
+def test_inject_is_killed_at_any_moment_of(victim: Victim, how: str) -> None:
+    moments = random.Random(how)
+    for _ in range(-(-KILLS // 5)):
+        with living(victim("attach"), how) as target:
+            if how == "job-control":
+                target.line()
+            words = [*ATTACH, str(target.pid), "-q", "-e", "%process:delay=1ms:probability=20%"]
+            inject = subprocess.Popen(words, stderr=subprocess.PIPE)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                inject.wait(0.3 + moments.random() * 0.5)  # most of it is Python's start
+            inject.kill()
+            _, said = inject.communicate(timeout=DEADLINE)
+            assert said == b""
+            target.go()
+            assert target.end() == (0, "ok\n")
+
+
 def test_inject_is_killed_while_it_attaches(victim: Victim) -> None:
     """Killed as soon as the target is touched: it goes on, with a keeper if it got its filter."""
-    for _ in range(int(os.environ.get("INJECT_ATTACH_KILLS", "5"))):
+    for _ in range(KILLS):
         with opens(victim) as one:
             status = Path(f"/proc/{one.pid}/status")
             filters = status.read_text().count("Seccomp:\t2")
