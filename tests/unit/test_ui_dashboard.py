@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from injector.faces.ui.client import Message, Then
-from injector.faces.ui.dashboard import Dashboard, Leaving
+from injector.faces.ui.dashboard import Dashboard
 from injector.faces.ui.keys import Decoder, Place
+from injector.faces.ui.leaving import Leaving
 from injector.faces.ui.output import Output
 
 from .ui_sample import injection, snapshot

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from injector.faces.ui.dashboard import STEPS, step_of
+from injector.faces.ui.commands import STEPS, step_of
 from injector.faces.ui.edit import Choice, LineEditor
 from injector.faces.ui.keys import PANES, TABLE, Decoder, Do, Place, at, lookup, shown
 from injector.faces.ui.model import WINDOW, Model, Series
-from injector.faces.ui.panes import Hits, help_sections, index_of
+from injector.faces.ui.over import help_sections
+from injector.faces.ui.view import Hits, index_of
 
 from .ui_sample import injection, sample, snapshot
 

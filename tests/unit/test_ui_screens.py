@@ -20,10 +20,12 @@ from rich.color import ColorSystem
 
 from injector.faces.ui.cells import PLAIN, clean, cut, left, right, wrap
 from injector.faces.ui.edit import Choice, LineEditor
+from injector.faces.ui.figures import bar, spark
 from injector.faces.ui.keys import PANES, Place
+from injector.faces.ui.layout import draw
 from injector.faces.ui.model import Model
 from injector.faces.ui.painter import Painter
-from injector.faces.ui.panes import Drawing, Prompt, View, bar, draw, spark
+from injector.faces.ui.view import Drawing, Prompt, View
 
 from .ui_sample import OUTPUT, injection, sample, snapshot
 

@@ -209,13 +209,14 @@ class _Front:
             os.close(self._told)
             _default_signals()
             os.nice(5)
-            from injector.faces.ui import dashboard
+            from injector.faces.ui import loop
+            from injector.faces.ui.output import Output
 
             if not _begun(self._session):
                 os._exit(Leaving.ENDED)
-            output = dashboard.Output(self._spool.fileno(), self._master, shown=self._output)
+            output = Output(self._spool.fileno(), self._master, shown=self._output)
             with Terminal(self._tty) as screen:
-                left = dashboard.run(
+                left = loop.run(
                     screen,
                     self._session,
                     output,

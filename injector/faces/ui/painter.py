@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from injector.faces.ui.panes import Drawing
+from injector.faces.ui.view import Drawing
 
 # Synchronized update: terminals that know it show the frame whole, others ignore it. No wrapping
 # at the margin meanwhile: should the terminal take a character for wider than we do, only that
