@@ -92,7 +92,7 @@ ODD = [
 ]  # fmt: skip
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.binary(max_size=60) | st.sampled_from(ODD), max_size=12),
     st.lists(st.tuples(st.integers(1, 90), st.integers(1, 30)), max_size=3),

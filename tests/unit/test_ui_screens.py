@@ -147,7 +147,7 @@ def hostile_model(texts: list[str], many: int) -> Model:
     return model
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.integers(40, 220),
     st.integers(10, 70),
