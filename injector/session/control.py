@@ -67,7 +67,7 @@ class ControlSocket:
             return
         try:
             self._listener, self._path = rendezvous.listen(pid)
-        except OSError:
+        except (OSError, InjectError):
             return
         bell.add(self._listener.fileno())
 
@@ -134,7 +134,11 @@ class ControlSocket:
         line = as_json(event)
         if self._skipped:
             line["watch_skipped"], self._skipped = self._skipped, 0
-        data = _line(line)
+        self.tell(line)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Tell the watchers something."""
+        data = _line(message)
         for peer in list(self._watchers):
             self._send(peer, data)
 

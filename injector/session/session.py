@@ -191,6 +191,7 @@ class Session:
         self._first_ended = False
         self._terminated = orphans is not None
         self._killed = False
+        self._why = ""  # it is made to end
         self._timer = libc.Timer()
         self._seed = decider.seed
         self._steering = Steering(engine, decider)
@@ -278,6 +279,7 @@ class Session:
                 case Woken(fds):
                     yield from self._woken(fds)
                 case Finished():
+                    self._control.tell({"event": "totals", **self._tally.totals()})
                     yield self._footer()
                     return
 
@@ -416,6 +418,7 @@ class Session:
 
     def _stop(self, why: str) -> Iterator[Control]:
         self.engine.release()
+        why = self._why = self._why or why
         if not self._terminated:
             self._terminated = True
             self._timed_out = why == "timeout"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from injector.session.journal import read
 
 from .attaching import poll_until
 from .harness import INJECT, finish
+from .screens import Screen
 
 TARGET = "import os, sys\nfor line in sys.stdin:\n    print(os.getppid() > 0, flush=True)\n"
 
@@ -296,3 +298,81 @@ def test_watchers_are_spared_a_flood(tmp_path: Path) -> None:
     assert len(told) + skipped == 20000
     assert sum(event["event"] == "injection" for event in read(journal)) == 20000
     assert events[-1]["event"] == "footer"
+
+
+BRIEF = """
+import os
+for ways in (1, 3, 0):
+    input()
+    child = os.fork()
+    if child == 0:
+        for way in range(ways):
+            os.getppid()
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("gone", flush=True)
+input()
+"""
+
+
+def test_tasks_that_had_faults_are_told_when_they_are_gone(tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    words = [*INJECT, "run", "-q", "-e", "getppid:error=EIO", "--", sys.executable, "-c", BRIEF]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        for _ in range(3):
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "gone\n"
+
+        def snapshot() -> dict[str, Any]:
+            told: dict[str, Any] = json.loads(
+                finish([*INJECT, "ctl", "snapshot"], env=environment)[1]
+            )
+            return told
+
+        poll_until(lambda: snapshot()["tasks_total"] == 1)
+        rows = [(one["task"], one["faults"], one.get("ended")) for one in snapshot()["tasks"]]
+        assert rows == [("0.2", 3, True), ("0.1", 1, True), ("0", 0, None)]
+        path = tmp_path / "inject" / f"{process.pid}.sock"
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(60)
+            peer.connect(str(path))
+            lines = peer.makefile("rw")
+            lines.write('{"do": "watch"}\n')
+            lines.flush()
+            assert json.loads(lines.readline())["ok"]
+            process.stdin.write("\n")
+            process.stdin.close()
+            *_, totals, footer = [json.loads(line) for line in lines]
+        assert process.wait(60) == 0
+    assert (totals["event"], footer["event"]) == ("totals", "footer")
+    assert (totals["faults"], totals["calls"]["getppid"], totals["tasks_total"]) == (4, 4, 0)
+    rows = [(one["task"], one["faults"], one["ended"]) for one in totals["tasks"]]
+    assert rows[:2] == [("0.2", 3, True), ("0.1", 1, True)]
+    assert sorted(rows[2:]) == [("0", 0, True), ("0.3", 0, True)]
+
+
+@pytest.mark.parametrize("live", [[], ["--live"]])
+def test_a_folder_that_others_may_enter_is_not_used_and_said(
+    live: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "inject").mkdir(mode=0o755)
+    (tmp_path / "inject").chmod(0o755)
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "TERM": "xterm"}
+    words = [*INJECT, "run", *live, "-e", "getppid:error=EIO", "--", "true"]
+    screen = Screen(words, environment, 200)
+    try:
+        assert screen.ended() == 0
+    finally:
+        screen.close()
+    wrong = f"no control socket: others may enter {tmp_path}/inject, its mode is 755"
+    assert f"inject: warning: {wrong}; ps, watch and ctl" in screen.text
+    assert f"  chmod 700 {tmp_path}/inject" in screen.text
+    assert (f"no dashboard: {wrong}" in screen.text) == bool(live)
+    assert not list((tmp_path / "inject").iterdir())
+    assert 1049 not in screen.screen.private
+    assert b"1049h" not in screen.raw

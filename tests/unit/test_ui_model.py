@@ -74,6 +74,23 @@ def test_rates_and_the_hottest_call() -> None:
     assert [(row.name, row.rate) for row in model.calls] == [("write", 20), ("read", 0)]
 
 
+def test_the_last_counts_come_with_the_end() -> None:
+    def row(task: str, calls: int, faults: int, **more: object) -> dict[str, object]:
+        return {"task": task, "process": "sh", "calls": calls, "faults": faults, **more}
+
+    model = Model()
+    rows = [{**row("0", 5, 0), "thread": "main"}]
+    model.snapshot({"t": 2.5, "calls": {"read": 5}, "faults": 0, "tasks": rows})
+    last = [row("0.1", 7, 3, ended=True), row("0", 6, 1, ended=True), row("0.2", 1, 0, ended=True)]
+    calls = {"read": 13, "open": 1}
+    model.event({"event": "totals", "calls": calls, "faults": 4, "tasks": last, "tasks_total": 0})
+    model.event({"event": "footer", "t": 3.0, "outcome": "exit", "status": 0, "rules": []})
+    assert (model.faults, {one.name: one.count for one in model.calls}) == (4, calls)
+    told = [(one.task, one.calls, one.faults, one.ended) for one in model.tasks]
+    assert told == [("0.1", 7, 3, True), ("0", 6, 1, True), ("0.2", 1, 0, True)]
+    assert model.tasks[1].thread == "main"
+
+
 @pytest.mark.parametrize(
     ("footer", "state"),
     [

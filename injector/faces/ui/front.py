@@ -46,6 +46,10 @@ def refusal() -> str:
     if tty is None:
         return "there is no terminal"
     os.close(tty)
+    try:
+        rendezvous.check()
+    except InjectError as error:
+        return error.message + (f"; {error.help}" if error.help else "")
     return ""
 
 

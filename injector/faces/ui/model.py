@@ -49,6 +49,7 @@ class TaskRow:
     thread: str
     calls: int
     faults: int
+    ended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +198,26 @@ class Model:
         self._t = max(self._t, float(told.get("t", 0)))
         self.rules = tuple(_rule(row) for row in told.get("rules", ()))
         self.tasks = tuple(_task(row) for row in told.get("tasks", ()))
-        counts: Mapping[str, int] = told.get("calls", {})
-        self._sample(counts)
+        self._sample(told.get("calls", {}))
+        self._hottest(told.get("calls", {}))
+
+    def _hottest(self, counts: Mapping[str, int]) -> None:
+        series = {name: self._of_call.get(name) or Series() for name in counts}
+        rows = [CallRow(name, count, series[name].rate) for name, count in counts.items()]
+        rows.sort(key=lambda row: (-series[row.name].recent(), -row.count, row.name))
+        self.calls = tuple(rows)
+
+    def _totals(self, told: Mapping[str, Any]) -> None:
+        """Take the last counts: what came after the last snapshot, and tasks that were brief."""
+        self.told = {**self.told, **told}
+        self._hottest(told.get("calls", {}))
+        last = {row.task: row for row in map(_task, told.get("tasks", ()))}
         rows = [
-            (self._of_call[name], CallRow(name, count, self._of_call[name].rate))
-            for name, count in counts.items()
+            replace(last.pop(row.task), thread=row.thread) if row.task in last else row
+            for row in self.tasks
         ]
-        rows.sort(key=lambda row: (-row[0].recent(), -row[1].count, row[1].name))
-        self.calls = tuple(row for _, row in rows)
+        rows += last.values()
+        self.tasks = tuple(sorted(rows, key=lambda row: -row.faults))
 
     def _sample(self, counts: Mapping[str, int]) -> None:
         second = int(self._t)
@@ -258,6 +271,8 @@ class Model:
             case "control":
                 what = f"{event.get('what', '')} {event.get('detail', '')}".strip()
                 self._happened(t, "", "", what, "", event)
+            case "totals":
+                self._totals({key: told for key, told in event.items() if key != "event"})
             case "footer":
                 self.footer = event
                 self.rules = _last_counts(self.rules, event.get("rules", ()))
@@ -319,6 +334,7 @@ def _task(row: Mapping[str, Any]) -> TaskRow:
         str(row.get("thread", "")),
         int(row.get("calls", 0)),
         int(row.get("faults", 0)),
+        bool(row.get("ended", False)),
     )
 
 

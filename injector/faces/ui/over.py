@@ -93,7 +93,9 @@ def _facts(model: Model, view: View) -> tuple[str, list[tuple[str, str]]]:
             return "Task", [("", "there is none")]
         row = model.tasks[min(view.task, len(model.tasks) - 1)]
         names = ("task", "pid", "tid", "process", "thread", "calls", "faults")
-        return "Task", [(name, str(getattr(row, name))) for name in names]
+        facts = [(name, str(getattr(row, name))) for name in names]
+        facts.append(("state", "ended" if row.ended else ""))
+        return "Task", [(label, text) for label, text in facts if text]
     shown_ = view.hits.of(model, view.filter)
     index = index_of(shown_, view.happened)
     if index < 0:

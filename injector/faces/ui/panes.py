@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from itertools import islice
 
+from rich.style import Style
 from rich.text import Text
 
 from injector.faces.ui.cells import PLAIN, Piece, Pieces, cells, clean, left, line, right
 from injector.faces.ui.figures import bar, chance, count, filled, rate, spark
 from injector.faces.ui.keys import Place
-from injector.faces.ui.model import WINDOW, Happened, Model, RuleRow
+from injector.faces.ui.model import WINDOW, Happened, Model, RuleRow, TaskRow
 from injector.faces.ui.styles import BOLD, DIM, FAULT, GOOD, GRAPH, HINT, ODD
 from injector.faces.ui.table import note_lines, table_row, title_line, window
 from injector.faces.ui.view import Screenful, View, index_of
@@ -57,9 +58,12 @@ def _titles(place: Place, model: Model, view: View) -> tuple[str, str]:
             named = model.told.get("named")
             return "Calls", "" if named is None else f"only the {len(named)} that are stopped"
         case Place.TASKS:
-            total = int(model.told.get("tasks_total", len(model.tasks)))
-            more = f"{len(model.tasks)} of {total}" if total > len(model.tasks) else f"{total}"
-            return "Tasks", more if total else ""
+            ended = sum(row.ended for row in model.tasks)
+            living = len(model.tasks) - ended
+            total = int(model.told.get("tasks_total", living))
+            parts = [f"{living} of {total}" if total > living else f"{total}"] if total else []
+            parts += [f"{ended} ended"] if ended else []
+            return "Tasks", ", ".join(parts)
         case _:
             if view.typing:
                 return "Output", "your keys go to the target; Ctrl-] ends that"
@@ -294,12 +298,18 @@ def _tasks(model: Model, view: View, width: int, height: int, focused: bool) -> 
         columns: list[tuple[Pieces, int]] = [
             ([(left(row.task, task), PLAIN)], task),
             ([(right(str(row.tid), 7), DIM)], 7),
-            ([(left(name, size), BOLD if row.tid == row.pid else PLAIN)], size),
+            ([(left(name, size), _task_style(row))], size),
             ([(right(count(row.calls), 6), PLAIN)], 6),
             ([(right(count(row.faults), 6), FAULT if row.faults else DIM)], 6),
         ]
         lines.append(table_row(columns, width, focused and number == chosen, focused))
     return lines
+
+
+def _task_style(row: TaskRow) -> Style:
+    if row.ended:
+        return DIM
+    return BOLD if row.tid == row.pid else PLAIN
 
 
 def _output(view: View, output: Screenful, width: int, height: int) -> list[Text]:
