@@ -128,6 +128,19 @@ def test_no_byte_of_the_output_is_lost(start: Start, gate: Path, tmp_path: Path)
     assert data + b"endinject: sh exited" in screen.raw
 
 
+def test_what_the_target_left_open_is_closed_and_what_it_asked_is_not_asked_again(
+    start: Start, gate: Path
+) -> None:
+    screen = start(*live(f"printf 'full\\033[c\\033[?1049h\\033[?25lscreen'; read x < {gate}"))
+    screen.until("running", "screen")
+    screen.press("S")
+    screen.until("killed by SIGTERM")
+    screen.press("q")
+    assert screen.ended() == -signal.SIGTERM
+    assert b"full\x1b[?1049h\x1b[?25lscreen" in screen.raw
+    assert screen.is_as_before()
+
+
 def test_what_is_no_terminal_stays_the_targets(start: Start, tmp_path: Path) -> None:
     (tmp_path / "in").write_text("given\n")
     line = shlex.join(live("cat; echo no >&2; test -t 2"))

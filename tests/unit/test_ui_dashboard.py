@@ -209,14 +209,17 @@ def test_typed_keys_go_to_the_target_until_they_are_taken_back(output: tuple[Out
     board.it.view.focus = Place.OUTPUT
     board.tick()
     assert "\nname?\n" in board.text()
-    board.press("i")
-    assert board.it.typed(b"qp\x1b[A\r", decoder) == []
+    board.it.typed(b"iqp\x1b[A\r", decoder)  # all at once, as a slow line brings it
     assert os.read(output[1], 100) == b"qp\x1b[A\n"
     drawing = board.it.drawing(100, 30)
     assert drawing.cursor == (6, 3)
     assert drawing.lines[3].plain.startswith("name? ")
-    assert board.it.typed(b"\r\x1dp", decoder) == ["p"]
+    board.link.sent.clear()
+    board.it.typed(b"\r\x1dpi\xff\xc3", decoder)
     assert os.read(output[1], 100) == b"\n"
+    assert [command["do"] for command, _ in board.link.sent] == ["pause"]
+    board.it.typed(b"\xa9\r\x1d", decoder)
+    assert os.read(output[1], 100) == b"\xff\xc3\xa9\n"
     assert not board.it.view.typing
 
 

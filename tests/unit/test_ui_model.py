@@ -203,7 +203,7 @@ def test_the_help_and_the_manual_have_every_key() -> None:
     ],
 )
 def test_what_a_terminal_sends(data: bytes, keys: list[str]) -> None:
-    assert Decoder().feed(data) == keys
+    assert list(Decoder().feed(data)) == keys
     decoder = Decoder()
     assert [key for byte in data for key in decoder.feed(bytes([byte]))] == keys
     assert not decoder.pending
@@ -211,10 +211,10 @@ def test_what_a_terminal_sends(data: bytes, keys: list[str]) -> None:
 
 def test_escape_is_a_key_when_nothing_follows() -> None:
     decoder = Decoder()
-    assert decoder.feed(b"\x1b") == []
+    assert list(decoder.feed(b"\x1b")) == []
     assert decoder.pending
     assert decoder.flush() == ["escape"]
-    assert decoder.feed(b"q") == ["q"]
+    assert list(decoder.feed(b"q")) == ["q"]
 
 
 @given(st.binary(max_size=60))

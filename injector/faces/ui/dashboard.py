@@ -150,17 +150,21 @@ class Dashboard:
 
     # What is typed.
 
-    def typed(self, data: bytes, decoder: Decoder) -> list[str]:
-        """Return the keys of what was typed; pass it on where it is the target's."""
-        if not self.view.typing or self._pane is None:
-            return decoder.feed(data)
-        mine, found, rest = data.partition(b"\x1d")
-        self._typed_at = self._now
-        self._pane.write(mine)
-        if not found:
-            return []
-        self.key("ctrl-]")
-        return decoder.feed(rest)
+    def typed(self, data: bytes, decoder: Decoder) -> None:
+        """Do what was typed; pass on what is the target's."""
+        while data:
+            if self.view.typing and self._pane is not None:
+                theirs, ours, data = data.partition(b"\x1d")
+                self._typed_at = self._now
+                self._pane.write(theirs)
+                if ours:
+                    self.key("ctrl-]")
+                continue
+            for key in decoder.feed(data):
+                self.key(key)
+                if self.view.typing:
+                    break
+            data = decoder.rest() if self.view.typing else b""
 
     def _place(self) -> Place:
         if self.view.prompt is not None:

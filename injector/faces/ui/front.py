@@ -24,6 +24,7 @@ from typing import NoReturn
 
 from injector.faces.cli.printer import say
 from injector.faces.ui.leaving import Leaving
+from injector.faces.ui.replayed import Replayed
 from injector.faces.ui.terminal import ENTER, RESET, Terminal
 from injector.linux import rendezvous, terminal
 from injector.linux.signals import die_by
@@ -137,7 +138,8 @@ class _Front:
         self._output = output
         self._before = terminal.modes(tty)
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115
-        self._replayed = 0
+        self._at = 0  # in the spool, up to where it was written to the real terminal
+        self._replayed = Replayed()
         self._relaying = False
         self._dashboard = 0
         self._left: int | None = None  # the dashboard's exit status
@@ -241,7 +243,7 @@ class _Front:
         except OSError:  # EIO: nobody has the other end open any more
             return False
         if self._relaying:
-            self._print(data)
+            self._print(self._replayed.seen(data))
             return bool(data)
         try:
             while data:
@@ -262,10 +264,10 @@ class _Front:
 
     def _replay(self) -> None:
         fd = self._spool.fileno()
-        while data := os.pread(fd, _PART, self._replayed):
-            self._replayed += len(data)
-            self._print(data)
-        self._print(self._rest)
+        while data := os.pread(fd, _PART, self._at):
+            self._at += len(data)
+            self._print(self._replayed.quiet(data))
+        self._print(self._replayed.quiet(self._rest) + self._replayed.rest())
         self._rest = b""
 
     def _signalled(self, number: int) -> None:
@@ -361,6 +363,7 @@ class _Front:
     def _end(self) -> NoReturn:
         while not self._master_over and select.select([self._master], [], [], 0)[0]:
             self._master_over = not self._copy()
+        self._print(self._replayed.undo())
         terminal.restore(self._tty, self._before)
         self._complain()
         assert self._status is not None

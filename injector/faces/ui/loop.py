@@ -94,22 +94,21 @@ def _loop(
         reads += [guard] if guard is not None else []
         writes = [link.fileno()] if link.open and link.unsent else []
         ready, writable, _ = select.select(reads, writes, [], wait)
-        keys = decoder.flush() if decoder.pending and not ready else []
         if guard in ready:
             return Leaving.QUIT
+        for key in decoder.flush() if decoder.pending and not ready else ():
+            dashboard.key(key)
         if screen.fileno() in ready:
             data = screen.read()
             if not data:
                 return Leaving.QUIT
-            keys += dashboard.typed(data, decoder)
+            dashboard.typed(data, decoder)
         if woken in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(woken, 4096)
             size = screen.size()
             painter.forget()  # resized, or we were suspended and others wrote there
             dashboard.hurry = True
-        for key in keys:
-            dashboard.key(key)
         if link.open and link.fileno() in ready:
             dashboard.receive()
         if writable:
