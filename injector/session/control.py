@@ -14,7 +14,7 @@ from typing import Any
 
 from injector.linux import rendezvous
 from injector.linux.doorbell import Doorbell
-from injector.words.errors import InjectError
+from injector.words.errors import InjectError, ScenarioError
 from injector.words.events import Event, Injection, as_json
 
 FORMAT = 1
@@ -117,6 +117,10 @@ class ControlSocket:
             }
         try:
             return {"ok": True, **self._obey(do, words)}
+        except ScenarioError as error:
+            first = error.mistakes[0]
+            text = "; ".join(mistake.message for mistake in error.mistakes)
+            return {"ok": False, "error": text, "help": first.help, "column": first.column}
         except InjectError as error:
             return {"ok": False, "error": error.message, "help": error.help}
 

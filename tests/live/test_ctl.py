@@ -126,11 +126,15 @@ def test_a_snapshot_says_how_it_stands(session: Session) -> None:
         (("set", "none", "probability", "lots"), "set: "),
         (("set", "none", "colour", "red"), "colour cannot be set"),
         (("add", "socket:error=EPERM"), "start with --watch socket"),
-        (("add", "getppid:error=ENOSUCH"), "ENOSUCH"),
+        (("add", "getppid:error=ENOSUCH"), "inject: error: no error 'ENOSUCH'"),
+        (("add", "getppid:err=EIO"), "inject: unknown key 'err'; did you mean 'error'?\n  keys"),
         (("add", "getppid:short=1"), "getppid"),
-        (("enable",), "takes 1 words"),
+        (("enable",), "takes one word, not 0\n  inject ctl enable RULE"),
+        (("pause", "x"), "takes no word, not 1"),
         (("sing",), "no command sing"),
-        (("1", "pause"), "there is no session 1"),
+        (("paus",), "no command paus; did you mean 'pause'?"),
+        (("1", "pause"), "is no session of this user, nor the target of one"),
+        (("4194305", "pause"), "there is no session 4194305"),  # beyond PID_MAX_LIMIT
     ],
 )
 def test_what_cannot_be_done_is_refused(
@@ -171,6 +175,31 @@ def test_what_is_saved_does_the_same(session: Session, tmp_path: Path) -> None:
     assert session.close() == 0
     header, *_ = read(again.journal)
     assert header["seed"] == told["seed"]
+
+
+def test_of_several_sessions_one_must_be_named(session: Session, tmp_path: Path) -> None:
+    assert session.call() == "False"
+    other = Session(tmp_path, "-e", "getppid:error=EPERM")
+    try:
+        assert other.call() == "False"
+        status, _, err = session.ctl("pause")
+        assert status == 125
+        first, second = err.splitlines()
+        assert first == "inject: 2 sessions run"
+        for one in (session, other):
+            assert f"{one.process.pid} ({sys.executable} -uc "[:40] in second
+            assert session.ctl(str(one.process.pid), "pause")[0] == 0
+            assert one.call() == "True"
+        _, out, _ = finish([*INJECT, "ps"], env=session.environment)
+        assert out.splitlines()[0].split()[-1] == "command"
+        for row in out.splitlines()[1:]:
+            assert "  paused  " in row
+            assert f"{sys.executable} -uc 'import os, sys^J" in row
+    finally:
+        other.process.kill()
+        other.close()
+    poll_until(lambda: "2 sessions" not in session.ctl("resume")[2])
+    assert session.call() == "False"
 
 
 def test_without_a_rule_in_force_nothing_is_saved(session: Session) -> None:

@@ -235,6 +235,27 @@ def test_interrupt_goes_to_the_target_of_the_owner(output: tuple[Output, int]) -
     assert board.it.leaving is None
 
 
+def test_a_wrong_rule_is_shown_where_it_is_wrong(board: Board) -> None:
+    board.press("a", *" write:err=EIO", "enter")
+    words = {"error": "unknown key 'err'", "help": "keys of a rule: name", "column": 7}
+    board.answer("add", False, **words)
+    text = board.text()
+    assert "unknown key 'err'\n" in text
+    assert "keys of a rule: name\n" in text
+    board.press(*"or", "enter")
+    assert board.answer("add")["text"] == "write:error=EIO"
+
+
+def test_help_goes_by_its_own_pages(board: Board) -> None:
+    board.it.view.focus = Place.CALLS  # a pane of a few lines
+    board.press("?")
+    assert "Keys 1 to 26 of" in board.text()
+    board.press("page-down")
+    assert "Keys 17 to 42 of 42" in board.text()
+    board.press("page-up")
+    assert "Keys 1 to 26 of" in board.text()
+
+
 def test_a_removed_rule_can_be_brought_back(board: Board) -> None:
     board.press("down", "x")
     rules = [{"rule": "slow-net", "text": "read:error=EIO:name=slow-net"}]

@@ -197,7 +197,7 @@ class Dashboard:
             case Do.UP | Do.DOWN:
                 self._go(step if do is Do.DOWN else -step)
             case Do.PAGE_UP | Do.PAGE_DOWN:
-                page = max(1, self._page() - 1)
+                page = max(1, self._page() - 1)  # one line stays to be known again
                 self._go(page if do is Do.PAGE_DOWN else -page)
             case Do.FIRST | Do.LAST:
                 self._go(-(10**9) if do is Do.FIRST else 10**9)
@@ -243,7 +243,8 @@ class Dashboard:
                 self._steer(do)
 
     def _page(self) -> int:
-        return self._sizes.get(self.view.focus, (0, 10))[1] - 1
+        high = self._sizes.get(self.view.over or self.view.focus, (0, 10))[1]
+        return high if self.view.over or self.view.focus is Place.OUTPUT else high - 1
 
     def _go(self, step: int) -> None:
         kept = self._pane.kept if self._pane is not None else 0

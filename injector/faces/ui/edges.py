@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+
 from rich.style import Style
 from rich.text import Text
 
-from injector.faces.ui.cells import PLAIN, Piece, Pieces, cells, clean, cut, line, wrap
+from injector.faces.ui.cells import PLAIN, Piece, Pieces, cells, clean, cut, line, right, wrap
 from injector.faces.ui.edit import LineEditor
 from injector.faces.ui.figures import count, elapsed, rate
 from injector.faces.ui.keys import Do, Key, Place, at, shown
@@ -24,8 +26,10 @@ def head_lines(model: Model, view: View, width: int) -> list[Text]:
     elif model.paused or model.silence:
         mood = ODD
     badge = mood + Style(reverse=True, bold=True)
-    command = " ".join(" ".join(map(str, told.get("command", ()))).split())
-    process = str(told.get("process") or "").strip() or command.partition(" ")[0]
+    words = [*map(str, told.get("command", ()))]
+    process = str(told.get("process") or "").strip() or "".join(words[:1])
+    if words[:1] == [process]:
+        del words[0]
     first: list[Piece] = [(f" {state} ", badge), ("  ", PLAIN)]
     if process:
         first += [(process, BOLD), (f" ({told.get('pid', '?')})", DIM)]
@@ -33,21 +37,21 @@ def head_lines(model: Model, view: View, width: int) -> list[Text]:
     if view.frozen:
         clock.insert(0, (" view frozen: z goes on ", ODD + Style(reverse=True)))
         clock.insert(1, ("  ", PLAIN))
-    first += [("  ", PLAIN), (command, DIM)] if command and command != process else []
+    first += [("  ", PLAIN), (shlex.join(words), DIM)] if words else []
+    # Numbers that change keep their place; what there is no room for is left out.
     faults = model.faults
     facts = [
-        [(rate(model.call_rate), BOLD), (" calls/s", DIM)],
-        [(count(faults), BOLD), (f" fault{'s' * (faults != 1)}", DIM)],
-        [(rate(model.fault_rate), BOLD), (" faults/s", DIM)],
-        [("engine ", DIM), (str(told.get("engine", "?")), PLAIN)],
-        [("seed ", DIM), (str(told.get("seed", "?")), PLAIN)],
+        [(right(rate(model.call_rate), 5), BOLD), (" calls/s", DIM)],
+        [(right(count(faults), 5), BOLD), (" fault " if faults == 1 else " faults", DIM)],
         _rules_fact(model),
+        [("seed ", DIM), (str(told.get("seed", "?")), PLAIN)],
+        [("engine ", DIM), (str(told.get("engine", "?")), PLAIN)],
+        [(right(rate(model.fault_rate), 5), BOLD), (" faults/s", DIM)],
     ]
     second: list[Piece] = []
     for fact in facts:
-        if 1 + cells(second) + 3 + cells(fact) > width and second:
-            break
-        second += [("   " if second else " ", PLAIN), *fact]
+        if cells(second) + 2 + cells(fact) < width or not second:
+            second += [("  " if second else " ", PLAIN), *fact]
     return [_two_ends(first, clock, width), line(second, width)]
 
 
@@ -55,7 +59,7 @@ def _rules_fact(model: Model) -> list[Piece]:
     """Return which scenario is in force; rules of the command line have no name."""
     name = str(model.told.get("scenario") or "")
     if name:
-        return [("scenario ", DIM), (name, PLAIN)]
+        return [("scenario ", DIM), (clean(name), PLAIN)]
     number = len(model.rules)
     return [(count(number), PLAIN), (f" rule{'s' * (number != 1)}", DIM)]
 

@@ -30,9 +30,11 @@ def draw(model: Model, view: View, output: Screenful | None, width: int, height:
     body = height - 2 - len(bottom)
     sizes: dict[Place, tuple[int, int]] = {}
     if view.over is Place.HELP:
+        sizes[Place.HELP] = (width, body - 1)
         lines = help_lines(view, width, body)
     elif view.over is Place.DETAILS:
         below = max(body * 2 // 3, min(body, 12))
+        sizes[Place.DETAILS] = (width, below - 1)
         lines = _body(model, view, output, width, body - below, sizes) if body > below else []
         lines += details_lines(model, view, width, below)
     else:

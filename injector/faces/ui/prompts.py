@@ -115,6 +115,10 @@ class Prompts:
             elif prompt is not None:
                 prompt.error = str(answer.get("error", "refused"))
                 prompt.help = str(answer.get("help", ""))
+                editor = prompt.editor
+                if editor is not None and editor.text.strip() == text and answer.get("column"):
+                    indent = len(editor.text) - len(editor.text.lstrip())
+                    editor.go_behind(indent + int(answer["column"]) - 1)
 
         self._link.send({"do": "add", "text": text}, answered)
 
