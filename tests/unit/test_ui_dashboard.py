@@ -235,6 +235,18 @@ def test_interrupt_goes_to_the_target_of_the_owner(output: tuple[Output, int]) -
     assert board.it.leaving is None
 
 
+def test_a_rule_is_begun_with_a_call_that_is_seen(board: Board) -> None:
+    board.press("tab", "tab", "down", "down", "down")
+    hottest = [row.name for row in board.it.model.calls]
+    assert f"› {hottest[3]} " in board.text()
+    told = snapshot(755.0)
+    told["calls"][hottest[3]] += 10**6  # the hottest now: it stays the chosen one
+    board.it.model.snapshot(told)
+    assert f"› {hottest[3]} " in board.text()
+    board.press("enter", *"EIO", "enter")
+    assert board.answer("add")["text"] == f"{hottest[3]}:error=EIO"
+
+
 def test_a_wrong_rule_is_shown_where_it_is_wrong(board: Board) -> None:
     board.press("a", *" write:err=EIO", "enter")
     words = {"error": "unknown key 'err'", "help": "keys of a rule: name", "column": 7}
@@ -251,7 +263,7 @@ def test_help_goes_by_its_own_pages(board: Board) -> None:
     board.press("?")
     assert "Keys 1 to 26 of" in board.text()
     board.press("page-down")
-    assert "Keys 17 to 42 of 42" in board.text()
+    assert "Keys 20 to 45 of 45" in board.text()
     board.press("page-up")
     assert "Keys 1 to 26 of" in board.text()
 

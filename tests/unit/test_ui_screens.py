@@ -227,6 +227,16 @@ def test_a_sparkline_shows_where_something_was(seconds: list[float], width: int)
         assert set(text) == {"▁"}
 
 
+def test_a_block_of_a_sparkline_stays_as_it_was() -> None:
+    seconds = [float(7 * number % 5) for number in range(200)]
+    seen: dict[int, set[float]] = {}
+    for now in range(100, 160):
+        text = spark(seconds[now - 59 : now + 1], 10, now)
+        for block, level in enumerate(reversed(text[1:-1]), 1):  # those that are whole
+            seen.setdefault(now // 6 - block, set()).add("▁▂▃▄▅▆▇█".index(level))
+    assert all(len(levels) <= 2 for levels in seen.values())  # the highest one scales them
+
+
 def test_what_is_painted_is_what_was_drawn_and_only_changes_are_sent() -> None:
     sent: list[bytes] = []
     screen = pyte.Screen(100, 30)

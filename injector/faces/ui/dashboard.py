@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from injector.faces.ui.client import Link, Message
 from injector.faces.ui.commands import Commands
-from injector.faces.ui.keys import PANES, Decoder, Do, Place, lookup
+from injector.faces.ui.keys import PANES, STEERING, Decoder, Do, Place, lookup
 from injector.faces.ui.layout import draw
 from injector.faces.ui.leaving import Leaving
 from injector.faces.ui.model import Model, RuleRow
@@ -20,7 +20,7 @@ from injector.faces.ui.moving import WHEEL, move
 from injector.faces.ui.notices import Notices
 from injector.faces.ui.output import Output, Pane
 from injector.faces.ui.prompts import Prompts
-from injector.faces.ui.view import Drawing, View
+from injector.faces.ui.view import Drawing, View, chosen_of
 
 _AGAIN = 0.25  # seconds between an answer and the next question
 _ECHO = 0.03  # between two looks at the output while one types
@@ -190,7 +190,7 @@ class Dashboard:
     def do(self, do: Do, step: int = 1) -> None:
         """Do something of the table of keys."""
         view = self.view
-        if self.model.over and do in _STEERING:
+        if self.model.over and do in STEERING:
             self._notices.say(f"the session is over: {self.model.state}")
             return
         match do:
@@ -221,6 +221,9 @@ class Dashboard:
                 self._prompts.filter()
             case Do.ADD:
                 self._prompts.add()
+            case Do.ADD_FOR:
+                calls = [row.name for row in self.shown.calls]
+                self._prompts.add(f"{calls[chosen_of(calls, view.call)]}:error=" if calls else "")
             case Do.SAVE:
                 self._prompts.save(str(self.model.told.get("scenario") or "scenario"))
             case Do.TYPE | Do.TYPED:
@@ -248,7 +251,7 @@ class Dashboard:
 
     def _go(self, step: int) -> None:
         kept = self._pane.kept if self._pane is not None else 0
-        move(self.view, self.shown, step, page=self._page(), kept=kept)
+        move(self.view, self.shown, step, kept=kept)
 
     def _focus(self, step: int) -> None:
         places = [one for one in PANES if one is not Place.OUTPUT or self._pane is not None]
@@ -316,9 +319,3 @@ class Dashboard:
             )
         else:
             self.leaving = Leaving.QUIT
-
-
-_STEERING = frozenset(
-    {Do.PAUSE, Do.ADD, Do.SAVE, Do.TYPE, Do.DETACH, Do.STOP}
-    | {Do.TOGGLE, Do.FIRE, Do.REMOVE, Do.RAISE, Do.LOWER}
-)

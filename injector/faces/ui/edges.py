@@ -10,7 +10,7 @@ from rich.text import Text
 from injector.faces.ui.cells import PLAIN, Piece, Pieces, cells, clean, cut, line, right, wrap
 from injector.faces.ui.edit import LineEditor
 from injector.faces.ui.figures import count, elapsed, rate
-from injector.faces.ui.keys import Do, Key, Place, at, shown
+from injector.faces.ui.keys import STEERING, Do, Key, Place, at, shown
 from injector.faces.ui.model import Model
 from injector.faces.ui.styles import BAD, BOLD, DIM, FOCUS, GOOD, HINT, ODD, SELECTED
 from injector.faces.ui.view import View
@@ -146,14 +146,10 @@ def _footer(place: Place, view: View, model: Model, width: int) -> Text:
 
 def _applies(one: Key, view: View, model: Model) -> bool:
     """Whether a key can do anything just now."""
-    if model.over and one.do in _STEERS:
+    if model.over and one.do in STEERING:
         return False
     if one.do in (Do.TOGGLE, Do.RAISE, Do.LOWER, Do.FIRE, Do.REMOVE):
         return bool(model.rules)
+    if one.do is Do.ADD_FOR:
+        return bool(model.calls)
     return True
-
-
-_STEERS = frozenset(
-    {Do.ADD, Do.TOGGLE, Do.RAISE, Do.LOWER, Do.FIRE, Do.REMOVE, Do.PAUSE, Do.SAVE, Do.TYPE}
-    | {Do.DETACH, Do.STOP}
-)

@@ -61,10 +61,17 @@ def filled(part: float, width: int) -> str:
     return text + "·" * (width - len(text))
 
 
-def spark(seconds: Sequence[float], width: int) -> str:
-    """Return the last minute as a line of blocks, the newest at the right."""
+def spark(seconds: Sequence[float], width: int, second: int = -1) -> str:
+    """Return the last minute as a line of blocks, the newest at the right.
+
+    Args:
+        second: the number of the last one. A block keeps its seconds as time goes on, so the
+            newest has only those that were; by default it has all.
+    """
     size = max(1, len(seconds) // max(1, width))
-    sums = [sum(seconds[at : at + size]) for at in range(0, len(seconds), size)][-width:]
+    newest = (second + 1) % size or size
+    ends = range(len(seconds) - newest, -size, -size)
+    sums = [sum(seconds[max(0, end) : end + size]) for end in ends][:width][::-1]
     most = max(sums, default=0)
     text = "".join(
         _LEVELS[max(1, math.ceil(one / most * 7))] if one > 0 else _LEVELS[0] for one in sums

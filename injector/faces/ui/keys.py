@@ -42,6 +42,7 @@ class Do(enum.Enum):
     PREVIOUS = "previous pane"
     DETAILS = "details"
     ADD = "add"
+    ADD_FOR = "add for a call"
     TOGGLE = "toggle"
     RAISE = "raise"
     LOWER = "lower"
@@ -93,6 +94,7 @@ TABLE: tuple[Key, ...] = (
     Key(("-",), Do.LOWER, "lower the rule's probability", where=_R),
     Key(("f",), Do.FIRE, "the rule fires at its next match, whatever its schedule", "fire", _R, 2),
     Key(("x", "delete"), Do.REMOVE, "remove the rule; a and ↑ bring it back", "remove", _R, 4),
+    Key(("enter",), Do.ADD_FOR, "a rule for the chosen call", "rule for it", (Place.CALLS,), 2),
     Key(("i", "enter"), Do.TYPE, "type to the target", "type", (Place.OUTPUT,), 2),
     Key(
         ("enter",), Do.DETAILS, "all there is to say about it", "details",
@@ -126,6 +128,12 @@ TABLE: tuple[Key, ...] = (
     Key(("down",), Do.NEWER, "the line after", where=_E),
     Key(("escape", "ctrl-c"), Do.BACK, "leave it", "leave", _E, 1),
 )  # fmt: skip
+
+STEERING = frozenset(
+    {Do.ADD, Do.ADD_FOR, Do.TOGGLE, Do.RAISE, Do.LOWER, Do.FIRE, Do.REMOVE, Do.PAUSE, Do.SAVE}
+    | {Do.TYPE, Do.DETACH, Do.STOP}
+)
+"""What needs a session that still runs."""
 
 SHOWN: Mapping[str, str] = {
     "up": "↑",

@@ -11,7 +11,7 @@ from injector.faces.ui.model import Model, RuleRow
 from injector.faces.ui.panes import ago
 from injector.faces.ui.styles import BOLD, DIM, FOCUS
 from injector.faces.ui.table import title_line
-from injector.faces.ui.view import View, index_of
+from injector.faces.ui.view import View, chosen_of, index_of
 
 
 def help_lines(view: View, width: int, height: int) -> list[Text]:
@@ -46,6 +46,8 @@ def help_sections(owner: bool = True) -> list[tuple[str, list[tuple[str, str]]]]
             title = "In a line of input"
         elif one.where == (Place.RULES,):
             title = "The chosen rule"
+        elif one.where == (Place.CALLS,):
+            title = "The chosen call"
         elif Place.TYPING in one.where or one.where == (Place.OUTPUT,):
             title = "The output"
         elif one.where in ((Place.DETAILS, Place.HELP),):
@@ -55,10 +57,25 @@ def help_sections(owner: bool = True) -> list[tuple[str, list[tuple[str, str]]]]
         else:
             title = "Everywhere"
         groups.setdefault(title, []).append((" ".join(map(shown, one.keys)), one.about))
-    order = ("The chosen rule", "Everywhere", "Moving", "The output", "In a line of input")
+    order = (
+        "The chosen rule",
+        "The chosen call",
+        "Everywhere",
+        "Moving",
+        "The output",
+        "In a line of input",
+    )
     return [(title, groups[title]) for title in order]
 
 
+_TITLES = (
+    "The chosen rule",
+    "The chosen call",
+    "Everywhere",
+    "Moving",
+    "The output",
+    "In a line of input",
+)
 _MOVES = frozenset(
     {Do.UP, Do.DOWN, Do.PAGE_UP, Do.PAGE_DOWN, Do.FIRST, Do.LAST, Do.NEXT, Do.PREVIOUS}
     | {Do.DETAILS}
@@ -91,7 +108,7 @@ def _facts(model: Model, view: View) -> tuple[str, list[tuple[str, str]]]:
     if view.focus is Place.TASKS:
         if not model.tasks:
             return "Task", [("", "there is none")]
-        row = model.tasks[min(view.task, len(model.tasks) - 1)]
+        row = model.tasks[chosen_of([one.task for one in model.tasks], view.task)]
         names = ("task", "pid", "tid", "process", "thread", "calls", "faults")
         facts = [(name, str(getattr(row, name))) for name in names]
         facts.append(("state", "ended" if row.ended else ""))

@@ -15,7 +15,7 @@ from injector.faces.ui.keys import Place
 from injector.faces.ui.model import WINDOW, Happened, Model, RuleRow, TaskRow
 from injector.faces.ui.styles import BOLD, DIM, FAULT, GOOD, GRAPH, HINT, ODD
 from injector.faces.ui.table import note_lines, table_row, title_line, window
-from injector.faces.ui.view import Screenful, View, index_of
+from injector.faces.ui.view import Screenful, View, chosen_of, index_of
 
 Contents = Callable[[Model, View, int, int, bool], list[Text]]
 
@@ -119,7 +119,8 @@ def _rules(model: Model, view: View, width: int, height: int, focused: bool) -> 
             return note_lines(["no rule"], width, height)
         named = model.told.get("named")
         stopped = f"it can name {', '.join(named)}" if named is not None else ""
-        texts = ["No rule yet: press a to add the first fault", stopped]
+        texts = ["No rule yet: press a to add the first fault"]
+        texts += [stopped or "or Tab to Calls, choose one, Enter"]
         return note_lines([text for text in texts if text], width, height)
     widths = _rule_columns(model, width)
     heads = [
@@ -129,7 +130,7 @@ def _rules(model: Model, view: View, width: int, height: int, focused: bool) -> 
     ]
     lines = [table_row(heads, width, False, False)]
     names = [rule.name for rule in model.rules]
-    chosen = names.index(view.rule) if view.rule in names else 0
+    chosen = chosen_of(names, view.rule)
     first = window(len(names), chosen, height - 1)
     for number, rule in enumerate(model.rules[first : first + max(0, height - 1)], first):
         parts = _rule_cells(model, rule)
@@ -163,7 +164,7 @@ def _rule_cells(model: Model, rule: RuleRow) -> Callable[[str, int], list[Piece]
                 return bar(rule.fired, rule.expected, size)
             case "minute":
                 style = GRAPH + (GOOD if rule.enabled else DIM)
-                return [(spark(model.trend(rule.name), size), style)]
+                return [(spark(model.trend(rule.name), size, int(model.t)), style)]
             case _:
                 return [(right(ago(model, rule), size), on)]
 
@@ -267,8 +268,9 @@ def _calls(model: Model, view: View, width: int, height: int, focused: bool) -> 
         )
     ]
     high = height - 1
-    first = min(view.call, max(0, len(model.calls) - high))
-    for row in model.calls[first : first + max(0, high)]:
+    chosen = chosen_of([row.name for row in model.calls], view.call)
+    first = window(len(model.calls), chosen, high)
+    for number, row in enumerate(model.calls[first : first + max(0, high)], first):
         speed = 0.0 if model.over else row.rate
         columns: list[tuple[Pieces, int]] = [([(left(row.name, size), PLAIN)], size)]
         columns.append(([(right(rate(speed), 8), BOLD if speed else DIM)], 8))
@@ -276,7 +278,7 @@ def _calls(model: Model, view: View, width: int, height: int, focused: bool) -> 
         if length:
             full = filled(speed / most if most else 0.0, length).replace("·", " ")
             columns.append(([(full, HINT)], length))
-        lines.append(table_row(columns, width, False, focused))
+        lines.append(table_row(columns, width, focused and number == chosen, focused))
     return lines
 
 
@@ -290,7 +292,7 @@ def _tasks(model: Model, view: View, width: int, height: int, focused: bool) -> 
     heads.append(([(left("NAME", size), DIM)], size))
     heads += [([(right("CALLS", 6), DIM)], 6), ([(right("FAULTS", 6), DIM)], 6)]
     lines = [table_row(heads, width, False, False)]
-    chosen = min(view.task, len(model.tasks) - 1)
+    chosen = chosen_of([row.task for row in model.tasks], view.task)
     high = height - 1
     first = window(len(model.tasks), chosen, high)
     for number, row in enumerate(model.tasks[first : first + max(0, high)], first):

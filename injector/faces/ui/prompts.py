@@ -43,9 +43,9 @@ class Prompts:
         self._view.prompt = Prompt(title, answers=labels)
         self._answers = {key: act for key, (_, act) in answers.items()}
 
-    def add(self) -> None:
-        """Ask for a rule."""
-        editor = LineEditor("", self._rules_before, _complete)
+    def add(self, text: str = "") -> None:
+        """Ask for a rule that begins so."""
+        editor = LineEditor(text, self._rules_before, _complete)
         self._view.prompt, self._accept = Prompt("add rule", editor), self._add
 
     def filter(self) -> None:

@@ -38,8 +38,8 @@ class View:
     happened: int | None = None  # None: the newest, as they come
     pinned: bool = False  # the details are of one that was the newest
     filter: str = ""
-    task: int = 0
-    call: int = 0
+    task: str = ""  # none of the name: the first
+    call: str = ""
     back: int = 0  # lines scrolled back in the output
     over: Place | None = None  # details or help
     scroll: int = 0  # of what lies over the panes
@@ -81,6 +81,11 @@ class Hits:
             oldest = model.happened[0].number
             self._found = self._found[bisect.bisect_left(self._found, oldest, key=_number) :]
         return self._found
+
+
+def chosen_of(names: Sequence[str], name: str) -> int:
+    """Return where the chosen one stands; the first if there is none of its name."""
+    return names.index(name) if name in names else 0
 
 
 def _number(one: Happened) -> int:
