@@ -24,7 +24,7 @@ from injector.faces.ui.figures import bar, spark
 from injector.faces.ui.keys import PANES, Place
 from injector.faces.ui.layout import draw
 from injector.faces.ui.model import Model
-from injector.faces.ui.painter import Painter
+from injector.faces.ui.painter import Painter, is_utf8
 from injector.faces.ui.view import Drawing, Prompt, View
 
 from .ui_sample import OUTPUT, injection, sample, snapshot
@@ -88,6 +88,7 @@ def drawings() -> dict[str, Drawing]:
     small("filter-none", model, filter="nothing has this", focus=Place.INJECTIONS)
     small("paused", sample(paused=True), rule="no-sockets")
     small("first-rule", fresh(), output=False)
+    small("connecting", Model())
     small("refused", model, prompt=error_prompt())
     small("completing", model, prompt=choosing())
     answers = {"e": "end it", "l": "leave the faults on and quit", "escape": "back"}
@@ -260,6 +261,39 @@ def test_what_is_painted_is_what_was_drawn_and_only_changes_are_sent() -> None:
     model.snapshot(snapshot(755.0))
     painter.paint(draw(model, view, SHOWN, 100, 30))
     assert 0 < len(b"".join(sent)) < whole
+
+
+@pytest.mark.parametrize(
+    ("environment", "utf8"),
+    [
+        ({}, True),
+        ({"LANG": "de_DE.UTF-8"}, True),
+        ({"LANG": "C.utf8", "LC_ALL": ""}, True),
+        ({"LANG": "de_DE.UTF-8", "LC_ALL": "C"}, False),
+        ({"LC_CTYPE": "POSIX"}, False),
+        ({"LANG": "ja_JP.eucJP"}, False),
+    ],
+)
+def test_a_locale_says_whether_a_terminal_takes_utf8(
+    environment: dict[str, str], utf8: bool
+) -> None:
+    assert is_utf8(environment) == utf8
+
+
+def test_without_utf8_all_is_ascii_and_stands_where_it_did() -> None:
+    sent: list[bytes] = []
+    model = sample(process="日本é")
+    drawing = draw(model, View(), SHOWN, 100, 30)
+    Painter(sent.append, None, utf8=False).paint(drawing)
+    data = b"".join(sent)
+    assert data.isascii()
+    screen = pyte.Screen(100, 30)
+    pyte.ByteStream(screen).feed(data)
+    assert "?????" in screen.display[0]
+    for line, shown in zip(drawing.lines, screen.display, strict=True):
+        same = [(one, two) for one, two in zip(line.plain, shown, strict=False) if one.isascii()]
+        if cell_len(line.plain) == len(line.plain):
+            assert all(one == two for one, two in same)
 
 
 @pytest.mark.parametrize("system", [None, ColorSystem.STANDARD])

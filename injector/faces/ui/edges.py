@@ -38,6 +38,8 @@ def head_lines(model: Model, view: View, width: int) -> list[Text]:
         clock.insert(0, (" view frozen: z goes on ", ODD + Style(reverse=True)))
         clock.insert(1, ("  ", PLAIN))
     first += [("  ", PLAIN), (shlex.join(words), DIM)] if words else []
+    if not told:
+        return [_two_ends(first, clock, width), line([], width)]
     # Numbers that change keep their place; what there is no room for is left out.
     faults = model.faults
     facts = [

@@ -18,7 +18,7 @@ from injector.faces.ui.dashboard import Dashboard
 from injector.faces.ui.keys import Decoder
 from injector.faces.ui.leaving import Leaving
 from injector.faces.ui.output import Output
-from injector.faces.ui.painter import Painter, colors
+from injector.faces.ui.painter import Painter, colors, is_utf8
 
 _FRAME = 0.25  # seconds between two frames
 _ESCAPE = 0.05  # an escape key is known by nothing following so long
@@ -58,7 +58,7 @@ def run(
         InjectError: there is no such session.
     """
     link = Link(session)
-    painter = Painter(screen.write, colors(os.environ))
+    painter = Painter(screen.write, colors(os.environ), utf8=is_utf8(os.environ))
     dashboard = Dashboard(link, output, owner=owner, complain=complain)
     woken, wake = os.pipe()
     for end in (woken, wake):

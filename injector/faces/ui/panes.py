@@ -27,7 +27,9 @@ def pane_lines(
     if height <= 0:
         return []
     focused = view.focus is place and view.over is None
-    if place is Place.OUTPUT:
+    if not model.told and not model.over:
+        made = []  # nothing is known yet, not even that there is nothing
+    elif place is Place.OUTPUT:
         made = _output(view, output or (), width, height - 1)
     else:
         made = _CONTENTS[place](model, view, width, height - 1, focused)
