@@ -27,10 +27,10 @@ def pane_lines(
     if height <= 0:
         return []
     focused = view.focus is place and view.over is None
-    if not model.told and not model.over:
-        made = []  # nothing is known yet, not even that there is nothing
-    elif place is Place.OUTPUT:
+    if place is Place.OUTPUT:
         made = _output(view, output or (), width, height - 1)
+    elif not model.told and not model.over:
+        made = []  # nothing is known yet, not even that there is nothing
     else:
         made = _CONTENTS[place](model, view, width, height - 1, focused)
     made += [line([], width)] * (height - 1 - len(made))
