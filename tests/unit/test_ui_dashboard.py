@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from injector.faces.ui.client import Message, Then
 from injector.faces.ui.dashboard import Dashboard
-from injector.faces.ui.keys import Decoder, Place
+from injector.faces.ui.keys import TABLE, Decoder, Place
 from injector.faces.ui.leaving import Leaving
 from injector.faces.ui.output import Output
 
@@ -233,6 +237,59 @@ def test_interrupt_goes_to_the_target_of_the_owner(output: tuple[Output, int]) -
     board.press("ctrl-c")
     assert os.read(output[1], 10) == b"\x03"
     assert board.it.leaving is None
+
+
+KEYS = sorted({key for one in TABLE for key in one.keys} - {"ctrl-z"})
+STEPS = st.lists(
+    st.sampled_from(KEYS)
+    | st.sampled_from(["backspace", "ctrl-w", "y", "l", "e", ":", "E", "paste a\nb", "wheel-down"])
+    | st.sampled_from(["<answer>", "<refuse>", "<second>", "<fault>", "<over>", "<gone>"]),
+    max_size=60,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS, st.booleans(), st.sampled_from([(40, 10), (80, 24), (130, 40)]))
+def test_any_keys_in_any_order_do_no_harm(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: list[str],
+    owner: bool,
+    size: tuple[int, int],
+) -> None:
+    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+        monkeypatch.chdir(folder)
+        board = Board(owner=owner)
+        link = board.link
+        for number, step in enumerate(steps):
+            if board.it.leaving is not None:
+                break
+            match step:
+                case "<answer>" | "<refuse>" if link.sent:
+                    command, then = link.sent.pop(0)
+                    answer: dict[str, Any] = {"ok": step == "<answer>", "error": "x", "column": 3}
+                    if command["do"] == "snapshot":
+                        more = {"rules": []} if number % 3 == 0 else {}
+                        answer |= snapshot(755.0 + number, **more)
+                    then({**answer, "scenario": "rules: []\n"})
+                case "<answer>" | "<refuse>":
+                    pass
+                case "<second>":
+                    board.tick()
+                case "<fault>":
+                    link.events = [injection(number, 755.0 + number)]
+                    board.it.receive()
+                case "<over>":
+                    link.events = [{"event": "footer", "t": 999.0, "outcome": "exit", "status": 0}]
+                    board.it.receive()
+                case "<gone>":
+                    link.open = False
+                    board.it.receive()
+                case key:
+                    board.press(key)
+            drawing = board.it.drawing(*size)
+            assert [cell_len(line.plain) for line in drawing.lines] == [size[0]] * size[1]
+        monkeypatch.undo()
 
 
 def test_a_rule_is_begun_with_a_call_that_is_seen(board: Board) -> None:
