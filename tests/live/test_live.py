@@ -278,6 +278,18 @@ def test_where_nothing_can_be_drawn_there_are_lines(
     assert b"1049h" not in screen.raw
 
 
+def test_it_is_not_suspended_where_no_shell_could_continue_it(start: Start, gate: Path) -> None:
+    screen = start("sh", "-c", f"{shlex.join(live(f'read x < {gate}; exit 5'))}; exit $?")
+    screen.until("running")
+    screen.press("\x1a", "p")
+    screen.until(" paused ")
+    release(gate)
+    screen.until("the session is over")
+    screen.press("q")
+    assert screen.ended() == 5
+    assert screen.is_as_before()
+
+
 def test_suspended_it_is_a_job_as_others(start: Start, gate: Path) -> None:
     screen = start("bash", "--norc", "--noprofile", "-i", PS1="$ ")
     screen.until("$")

@@ -242,6 +242,17 @@ def test_without_colour_there_is_none(session: Session) -> None:
     assert not re.search(rb"\x1b\[(?:[0-9;]*;)?[349][0-7](?:;[0-9;]*)?m", screen.raw)
 
 
+def test_it_is_not_suspended_where_no_shell_could_continue_it(session: Session) -> None:
+    screen = Screen(["sh", "-c", '"$@"; exit 4', "sh", *INJECT, "watch"], session.environment)
+    session.watchers.append(screen)
+    screen.until("› none")
+    screen.press("\x1a", "p")
+    screen.until(" paused ")
+    screen.press("q")
+    assert screen.ended() == 4
+    assert screen.is_as_before()
+
+
 def test_interrupt_quits_and_the_terminal_is_as_before(session: Session) -> None:
     screen = session.watch(str(session.process.pid))
     screen.until("› none")

@@ -310,7 +310,7 @@ class _Front:
                 return
             self._print(RESET)
         terminal.restore(self._tty, self._before)
-        os.kill(os.getpid(), signal.SIGSTOP)
+        _stop()
         if drawing:
             terminal.raw(self._tty)
             self._print(ENTER)
@@ -426,7 +426,7 @@ def guard(run: Callable[[Terminal, int, Callable[[str], None]], int]) -> int:
             break
         os.write(tty, RESET)
         terminal.restore(tty, before)
-        os.kill(os.getpid(), signal.SIGSTOP)
+        _stop()
         terminal.raw(tty)
         os.write(tty, ENTER)
         os.kill(pid, signal.SIGCONT)
@@ -480,6 +480,16 @@ def _default_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in _HANDLED:
         signal.signal(number, signal.SIG_DFL)
+
+
+def _stop() -> None:
+    """Stop as a job until somebody continues it; not at all where no shell could.
+
+    signal(7): the kernel discards this stop in an orphaned process group, SIGSTOP's it does not.
+    """
+    before = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTSTP)
+    signal.signal(signal.SIGTSTP, before)
 
 
 def _nothing(*_: object) -> None:
