@@ -387,7 +387,7 @@ class Session:
             "t": self._now(),
             "seed": self._seed,
             "pid": self.engine.first,
-            "process": procfs.comm(self.engine.first),
+            "process": procfs.comm(self.engine.first) if self.engine.tasks else "",
             "paused": self.decider.paused,
             "attached": self._leaves,
             **self._tally.snapshot(self._steering.rules()),

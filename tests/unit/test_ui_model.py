@@ -74,6 +74,17 @@ def test_rates_and_the_hottest_call() -> None:
     assert [(row.name, row.rate) for row in model.calls] == [("write", 20), ("read", 0)]
 
 
+def test_only_faults_are_counted_as_injections() -> None:
+    model = Model()
+    for number in range(1, 8):
+        model.event({**injection(number, float(number)), "watch_skipped": 3})
+        model.event({"event": "control", "t": number, "what": "pause", "detail": ""})
+    assert (model.injections, len(model.happened)) == (7, 14)
+    for number in range(10_000):
+        model.event(injection(number, 20.0))
+    assert model.injections == len(model.happened) == model.happened.maxlen
+
+
 def test_the_last_counts_come_with_the_end() -> None:
     def row(task: str, calls: int, faults: int, **more: object) -> dict[str, object]:
         return {"task": task, "process": "sh", "calls": calls, "faults": faults, **more}

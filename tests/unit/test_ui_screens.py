@@ -91,7 +91,7 @@ def drawings() -> dict[str, Drawing]:
     small("connecting", Model())
     small("refused", model, prompt=error_prompt())
     small("completing", model, prompt=choosing())
-    answers = {"e": "end it", "l": "leave the faults on and quit", "escape": "back"}
+    answers = {"e": "end it", "l": "quit, faults go on", "escape": "back"}
     small("quitting", model, prompt=Prompt("redis-server still runs.", answers=answers))
     small("notice", model, notice="full-disk fires at its next match")
     small("ended", over(outcome="exit", status=0, signal=None))

@@ -307,13 +307,13 @@ class Dashboard:
         elif self.view.owner:
             name = str(self.model.told.get("process") or "the target")
             attached = bool(self.model.told.get("attached"))
-            title = f"inject is attached to {name}." if attached else f"{name} still runs."
+            title = f"Still attached to {name}." if attached else f"{name} still runs."
             end = "let it go" if attached else "end it"
             self._prompts.ask(
                 title,
                 {
                     "e": (end, self._stop),
-                    "l": ("leave the faults on and quit", self._leave),
+                    "l": ("quit, faults go on", self._leave),
                     "escape": ("back", lambda: None),
                 },
             )

@@ -131,7 +131,7 @@ class Model:
         self.tasks: tuple[TaskRow, ...] = ()
         self.calls: tuple[CallRow, ...] = ()
         self.happened: deque[Happened] = deque(maxlen=_KEPT)
-        self.skipped = 0
+        self.injections = 0  # of what happened; the rest a person did
         self.lost = ""
         self.silence = 0.0  # seconds we have waited for an answer, if that is long
         self.footer: Mapping[str, Any] | None = None
@@ -259,7 +259,6 @@ class Model:
         self._t = max(self._t, t)
         match event.get("event"):
             case "injection":
-                self.skipped += int(event.get("watch_skipped", 0))
                 self._happened(
                     t,
                     str(event.get("site", "")).rpartition("/")[0],
@@ -281,6 +280,9 @@ class Model:
 
     def _happened(self, t: float, task: str, rule: str, call: str, fault: str, event: Any) -> None:
         self._number += 1
+        if len(self.happened) == self.happened.maxlen:
+            self.injections -= bool(self.happened[0].rule)
+        self.injections += bool(rule)
         self.happened.append(Happened(self._number, t, task, rule, call, fault, event))
 
     def recent(self, events: Iterable[Mapping[str, Any]]) -> None:

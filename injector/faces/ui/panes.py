@@ -49,12 +49,11 @@ def _titles(place: Place, model: Model, view: View) -> tuple[str, str]:
             parts = []
             if view.filter:
                 parts.append(f"/{view.filter}/ {len(found)} of {len(model.happened)}")
-            elif model.happened:
-                parts.append(str(len(model.happened)))
+            elif model.injections or model.faults:
+                few = model.injections < model.faults
+                parts.append(f"{model.injections}{f' of {count(model.faults)}' * few}")
             if view.happened is not None:
                 parts.append("End follows")
-            if model.skipped:
-                parts.append(f"{count(model.skipped)} more not shown")
             return "Injections", ", ".join(parts)
         case Place.CALLS:
             named = model.told.get("named")
