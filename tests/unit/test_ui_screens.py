@@ -60,6 +60,12 @@ def killed() -> Model:
     return model
 
 
+def waiting() -> Model:
+    model = sample()
+    model.presume("full-disk", next=True)
+    return model
+
+
 def fresh() -> Model:
     model = Model()
     told = snapshot(1.0, rules=[], calls={}, tasks=[], tasks_total=0, faults=0, named=None)
@@ -93,6 +99,7 @@ def drawings() -> dict[str, Drawing]:
     small("completing", model, prompt=choosing())
     answers = {"e": "end it", "l": "quit, faults go on", "escape": "back"}
     small("quitting", model, prompt=Prompt("redis-server still runs.", answers=answers))
+    small("fires-next", waiting(), rule="full-disk")
     small("notice", model, notice="full-disk fires at its next match")
     small("ended", over(outcome="exit", status=0, signal=None))
     small("crashed", over(outcome="signal", status=None, signal="SIGSEGV"))

@@ -82,7 +82,7 @@ class Commands:
                 self.send(do_, rule=rule.name, presume={"enabled": enabled})
             case Do.FIRE:
                 say = f"{rule.name} fires at its next match"
-                self.send("fire", say=say, rule=rule.name)
+                self.send("fire", say=say, rule=rule.name, presume={"next": True})
             case Do.REMOVE:
                 # As it is now: it may have been changed since the last snapshot.
                 self._link.send({"do": "snapshot"}, partial(self._told, rule.name))

@@ -24,6 +24,7 @@ class RuleRow:
     name: str
     text: str
     enabled: bool
+    next: bool  # fires at its next match
     probability: float
     limit: int | None
     error: str | None
@@ -312,6 +313,7 @@ def _rule(row: Mapping[str, Any]) -> RuleRow:
         name=str(row.get("rule", "")),
         text=str(row.get("text", "")),
         enabled=bool(row.get("enabled", True)),
+        next=bool(row.get("next", False)),
         probability=float(row.get("probability", 1.0)),
         limit=row.get("limit"),
         error=row.get("error"),

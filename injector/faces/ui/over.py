@@ -146,7 +146,7 @@ def _rule_facts(model: Model, rule: RuleRow) -> list[tuple[str, str]]:
     facts = [
         ("name", rule.name),
         ("rule", rule.text),
-        ("state", "on" if rule.enabled else "off"),
+        ("state", ("on" if rule.enabled else "off") + ", fires at its next match" * rule.next),
         ("chance", chance(rule.probability)),
         ("limit", "none" if rule.limit is None else str(rule.limit)),
         ("error", rule.error or ""),

@@ -149,6 +149,8 @@ def _rule_cells(model: Model, rule: RuleRow) -> Callable[[str, int], list[Piece]
                 return [(left(rule.name, size), on + BOLD)]
             case "what":
                 return [(left(what(rule), size), on)]
+            case "chance" if rule.next:
+                return [(right("next", size), ODD + BOLD)]
             case "chance" if rule.enabled:
                 return [(right(chance(rule.probability), size), on)]
             case "chance":
