@@ -219,7 +219,7 @@ def _happened_columns(model: Model, width: int) -> dict[str, int]:
     names = max((cells([(clean(rule.name), PLAIN)]) for rule in model.rules), default=4)
     broad = sum(width >= one for one in (64, 90, 130))
     widths = {"TIME": 9, "TASK": (4, 6, 8, 10)[broad], "PROCESS": 12}
-    widths |= {"CALL": 0, "FAULT": (9, 14, 16, 28)[broad], "RULE": min(max(4, names), 14)}
+    widths |= {"CALL": 0, "FAULT": (9, 16, 18, 28)[broad], "RULE": min(max(4, names), 14)}
     for name, least in (("RULE", 90), ("PROCESS", 110)):
         if width < least:
             del widths[name]
