@@ -182,8 +182,9 @@ def test_a_front_that_dies_is_a_terminal_that_is_closed(
     start: Start, gate: Path, number: str, status: int
 ) -> None:
     # Not the leader of its terminal's session: else the kernel takes that away too.
-    screen = start("sh", "-c", f"{shlex.join(live(f'read x < {gate}'))}; echo status $?; read y")
-    screen.until("running")
+    line = shlex.join(live(f"echo said before; read x < {gate}"))
+    screen = start("sh", "-c", f"{line}; echo status $?; read y")
+    screen.until("running", "said before")
     (front,) = children(screen.pid)
     all_parts = parts(front)
     others = [*all_parts.values(), *children(all_parts["session"])]
@@ -191,9 +192,26 @@ def test_a_front_that_dies_is_a_terminal_that_is_closed(
     poll_until(lambda: not any(map(alive, others)))
     poll_until(lambda: screen.look() is not None and f"status {status}".encode() in screen.raw)
     screen.until_left()
+    screen.until("said before")  # by the dashboard: the last that can
     assert screen.is_as_before()
     screen.press("\r")
     assert screen.ended() == 0
+
+
+@pytest.mark.parametrize("number", ["USR1", "USR2", "ALRM"])
+def test_a_signal_that_means_no_end_is_the_targets_too(
+    start: Start, gate: Path, number: str
+) -> None:
+    script = f"trap 'echo got it' {number}; echo ready; while true; do read x < {gate}; done"
+    screen = start(*live(script))
+    screen.until("running", "ready")
+    os.kill(screen.pid, signal.Signals["SIG" + number])
+    screen.until("got it")
+    screen.press("S")
+    screen.until("the session is over")
+    screen.press("q")
+    assert screen.ended() == -signal.SIGTERM
+    assert screen.is_as_before()
 
 
 def test_a_session_that_is_killed_leaves_the_target(start: Start, gate: Path) -> None:

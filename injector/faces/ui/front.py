@@ -31,7 +31,8 @@ from injector.linux.signals import die_by
 from injector.words.errors import InjectError
 
 _PART = 1 << 16
-_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+_FORWARDED = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 _HANDLED = (*_FORWARDED, signal.SIGCHLD, signal.SIGWINCH, signal.SIGTSTP)
 _NUMBER = struct.Struct("=i")
 _FAILED = 39  # exit status of a dashboard that could not be shown
@@ -138,7 +139,6 @@ class _Front:
         self._output = output
         self._before = terminal.modes(tty)
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115
-        self._at = 0  # in the spool, up to where it was written to the real terminal
         self._replayed = Replayed()
         self._relaying = False
         self._dashboard = 0
@@ -204,6 +204,7 @@ class _Front:
         """Fork the dashboard; return it, the pipe of its complaints, and what ends it."""
         heard, complain = os.pipe()
         guard, alive = os.pipe()
+        front = os.getpid()
         pid = os.fork()
         if pid:
             os.close(complain)
@@ -230,6 +231,8 @@ class _Front:
                     owner=True,
                     complain=lambda text: _tell(complain, text),
                 )
+            if os.getppid() != front:  # killed: nobody else can show it any more
+                _replay(self._spool.fileno(), b"", self._replayed, self._print)
             os._exit(left)
         os._exit(_FAILED)
 
@@ -263,11 +266,7 @@ class _Front:
                 data = data[os.write(self._tty, data) :]
 
     def _replay(self) -> None:
-        fd = self._spool.fileno()
-        while data := os.pread(fd, _PART, self._at):
-            self._at += len(data)
-            self._print(self._replayed.quiet(data))
-        self._print(self._replayed.quiet(self._rest) + self._replayed.rest())
+        _replay(self._spool.fileno(), self._rest, self._replayed, self._print)
         self._rest = b""
 
     def _signalled(self, number: int) -> None:
@@ -279,7 +278,7 @@ class _Front:
             case signal.SIGTSTP:
                 self._suspend()
             case _ if number in _FORWARDED:
-                self._ending = True
+                self._ending = self._ending or number in _ENDING
                 if self._status is None:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(self._session, number)
@@ -393,6 +392,15 @@ class _Front:
         os._exit(0)
 
 
+def _replay(spool: int, rest: bytes, replayed: Replayed, write: Callable[[bytes], None]) -> None:
+    """Write all of the spool, and a rest that it did not take."""
+    at = 0
+    while data := os.pread(spool, _PART, at):
+        at += len(data)
+        write(replayed.quiet(data))
+    write(replayed.quiet(rest) + replayed.rest())
+
+
 def guard(run: Callable[[Terminal, int, Callable[[str], None]], int]) -> int:
     """Run a dashboard in a process of its own; give the terminal back whatever becomes of it.
 
@@ -417,7 +425,7 @@ def guard(run: Callable[[Terminal, int, Callable[[str], None]], int]) -> int:
         os._exit(_FAILED)
     os.close(complain)
     os.close(watched)
-    for number in (*_FORWARDED, signal.SIGTSTP):
+    for number in (*_ENDING, signal.SIGTSTP):
         signal.signal(number, lambda number, _: os.kill(pid, number))
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     while True:
