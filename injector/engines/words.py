@@ -12,7 +12,15 @@ _SHOWN = 48  # characters of a text
 
 def _text(text: str) -> str:
     cut = text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
-    return '"' + cut.encode("unicode_escape", "backslashreplace").decode() + '"'
+    return '"' + "".join(map(_character, cut)) + '"'
+
+
+def _character(one: str) -> str:
+    if one.isprintable() and one != "\\":
+        return one
+    if 0xDC80 <= ord(one) <= 0xDCFF:  # a byte that is no UTF-8 (PEP 383)
+        return f"\\x{ord(one) & 0xFF:02x}"
+    return one.encode("unicode_escape", "backslashreplace").decode()
 
 
 def arguments(call: StoppedCall) -> str:

@@ -24,17 +24,48 @@ def folder() -> Path:
     return Path(f"/tmp/inject-{os.geteuid()}")
 
 
+def _ready() -> Path:
+    """Make the folder, if there is none; return it.
+
+    Raises:
+        InjectError: it cannot be made, or is not ours alone.
+    """
+    place = folder()
+    try:
+        place.mkdir(mode=0o700, exist_ok=True)
+        status = place.lstat()
+    except OSError as error:
+        raise InjectError(f"no control socket: {place}: {error.strerror}") from error
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise InjectError(
+            f"no control socket: {place} is not a folder of this user",
+            help="take it away, or set XDG_RUNTIME_DIR",
+        )
+    if status.st_mode & 0o77:
+        raise InjectError(
+            f"no control socket: others may enter {place}, its mode is {status.st_mode & 0o777:o}",
+            help=f"chmod 700 {place}",
+        )
+    return place
+
+
+def check() -> None:
+    """Make sure that a session of ours could be found.
+
+    Raises:
+        InjectError: why it could not.
+    """
+    _ready()
+
+
 def listen(pid: int) -> tuple[socket.socket, Path]:
     """Open the socket of the session that this process number stands for.
 
     Raises:
-        OSError: the folder cannot be made, or is not ours alone.
+        InjectError: the folder cannot be made, or is not ours alone.
+        OSError: there is no socket to be had.
     """
-    place = folder()
-    place.mkdir(mode=0o700, exist_ok=True)
-    status = place.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o77:
-        raise PermissionError(f"{place} is not a folder of ours alone")
+    place = _ready()
     path = place / f"{pid}.sock"
     # Under its name only when it listens: one that refuses is taken for that of a dead session.
     early = place / f".{pid}.new"

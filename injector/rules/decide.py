@@ -218,6 +218,7 @@ class RulesDecider:
         self.seed = seed
         self.states = [State(rule, index) for index, rule in enumerate(scenario.rules)]
         self.paused = False
+        self._asked: tuple[Lane, int] | None = None  # the last that fired because it was asked to
         self._by_name: dict[str, list[State]] = {}
         # Those of one call each are looked up, for a replay has one for each of its faults.
         self._sites: dict[tuple[str, str, int], list[State]] = {}
@@ -275,6 +276,8 @@ class RulesDecider:
                             order = self._order(lane)
                         else:
                             state.lost_to(order.rule.name)
+                            if self._asked == (lane, lane.matched):
+                                self.fire(state)  # it was asked for, and another one took the call
                     elif order is not None:
                         state.lost_to(order.rule.name)
         return order
@@ -287,6 +290,7 @@ class RulesDecider:
         if state.once:
             state.once = False
             state.update()
+            self._asked = lane, lane.matched
             return True
         if not state.enabled or state.paused:
             return False

@@ -14,7 +14,7 @@ from typing import Any
 
 from injector.linux import rendezvous
 from injector.linux.doorbell import Doorbell
-from injector.words.errors import InjectError
+from injector.words.errors import InjectError, ScenarioError
 from injector.words.events import Event, Injection, as_json
 
 FORMAT = 1
@@ -67,7 +67,7 @@ class ControlSocket:
             return
         try:
             self._listener, self._path = rendezvous.listen(pid)
-        except OSError:
+        except (OSError, InjectError):
             return
         bell.add(self._listener.fileno())
 
@@ -117,6 +117,10 @@ class ControlSocket:
             }
         try:
             return {"ok": True, **self._obey(do, words)}
+        except ScenarioError as error:
+            first = error.mistakes[0]
+            text = "; ".join(mistake.message for mistake in error.mistakes)
+            return {"ok": False, "error": text, "help": first.help, "column": first.column}
         except InjectError as error:
             return {"ok": False, "error": error.message, "help": error.help}
 
@@ -134,7 +138,11 @@ class ControlSocket:
         line = as_json(event)
         if self._skipped:
             line["watch_skipped"], self._skipped = self._skipped, 0
-        data = _line(line)
+        self.tell(line)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Tell the watchers something."""
+        data = _line(message)
         for peer in list(self._watchers):
             self._send(peer, data)
 

@@ -195,6 +195,7 @@ class Session:
         self._first_ended = False
         self._terminated = orphans is not None
         self._killed = False
+        self._why = ""  # it is made to end
         self._timer = libc.Timer()
         self._seed = decider.seed
         self._steering = Steering(engine, decider)
@@ -288,6 +289,7 @@ class Session:
                 case Woken(fds):
                     yield from self._woken(fds)
                 case Finished():
+                    self._control.tell({"event": "totals", **self._tally.totals()})
                     yield self._footer()
                     return
 
@@ -403,7 +405,7 @@ class Session:
             "t": self._now(),
             "seed": self._seed,
             "pid": self.engine.first,
-            "process": procfs.comm(self.engine.first),
+            "process": procfs.comm(self.engine.first) if self.engine.tasks else "",
             "paused": self.decider.paused,
             "attached": self._leaves,
             **self._tally.snapshot(self._steering.rules()),
@@ -434,6 +436,7 @@ class Session:
 
     def _stop(self, why: str) -> Iterator[Control]:
         self.engine.release()
+        why = self._why = self._why or why
         if not self._terminated:
             self._terminated = True
             self._timed_out = why == "timeout"

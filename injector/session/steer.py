@@ -71,6 +71,7 @@ class Steering:
                 **counts(totals),
                 "text": totals.rule.text,
                 "enabled": state.enabled,
+                "next": state.once,
                 "probability": totals.rule.probability,
                 "limit": totals.rule.limit,
                 "error": _error(totals.rule),

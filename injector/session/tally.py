@@ -26,6 +26,7 @@ class Tally:
         self._engine = engine
         self._header: dict[str, Any] = {}
         self._gone: Counter[str] = Counter()  # calls of tasks that have ended
+        self._past: list[dict[str, Any]] = []  # those tasks, the last ones and the worst hit
         self._names: dict[int, str] = {}
         self._last: dict[str, float] = {}
         self._recent: deque[Injection] = deque(maxlen=_RECENT)
@@ -49,6 +50,10 @@ class Tally:
         """Keep the counts of a task that is gone."""
         self._gone.update(task.calls)
         self._names.pop(task.tid, None)
+        self._past.append({**self._counted(task), "process": task.process.name, "ended": True})
+        if len(self._past) > 2 * _TASKS:
+            self._past.sort(key=_faults)
+            del self._past[:_TASKS]
 
     def recent(self) -> list[dict[str, Any]]:
         """Return the last injections."""
@@ -63,27 +68,45 @@ class Tally:
 
     def snapshot(self, rules: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the counts; `rules` gets the time of each one's last injection."""
-        tasks = list(self._engine.tasks.values())
         named = self._engine.named
-        shown = sorted(tasks, key=lambda task: -task.faults)[:_TASKS]
-        self._read_names(shown)
         return {
             **self._header,
             "faults": self.faults,
             "calls": self.calls(),
             "named": None if named is None else sorted(named),
-            "tasks_total": len(tasks),
-            "tasks": [self._task(task) for task in shown],
+            "tasks_total": len(self._engine.tasks),
+            "tasks": self._tasks([row for row in self._past if row["faults"]]),
             "rules": [{**rule, "last": self._last.get(rule["rule"])} for rule in rules],
         }
 
-    def _task(self, task: Task) -> dict[str, Any]:
+    def totals(self) -> dict[str, Any]:
+        """Return the last counts, with the tasks that have ended."""
+        return {
+            "faults": self.faults,
+            "calls": self.calls(),
+            "tasks_total": len(self._engine.tasks),
+            "tasks": self._tasks(self._past),
+        }
+
+    def _tasks(self, past: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return those who live and some who do not, the worst hit first."""
+        living = sorted(self._engine.tasks.values(), key=lambda task: -task.faults)[:_TASKS]
+        self._read_names(living)
+        rows = [
+            {
+                **self._counted(task),
+                "process": self._names.get(task.process.pid, ""),
+                "thread": self._names.get(task.tid, ""),
+            }
+            for task in living
+        ]
+        return sorted([*rows, *reversed(past)], key=_faults, reverse=True)[:_TASKS]
+
+    def _counted(self, task: Task) -> dict[str, Any]:
         return {
             "task": task.lineage,
             "pid": task.process.pid,
             "tid": task.tid,
-            "process": self._names.get(task.process.pid, ""),
-            "thread": self._names.get(task.tid, ""),
             "calls": sum(task.calls.values()),
             "faults": task.faults,
         }
@@ -96,3 +119,7 @@ class Tally:
         for tid in (unknown + known)[:_NAMES]:
             self._names.pop(tid, None)
             self._names[tid] = procfs.comm(tid)
+
+
+def _faults(row: dict[str, Any]) -> int:
+    return int(row["faults"])

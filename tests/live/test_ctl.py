@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from injector.session.journal import read
 
 from .attaching import poll_until
 from .harness import INJECT, finish
+from .screens import Screen
 
 TARGET = "import os, sys\nfor line in sys.stdin:\n    print(os.getppid() > 0, flush=True)\n"
 
@@ -124,11 +126,15 @@ def test_a_snapshot_says_how_it_stands(session: Session) -> None:
         (("set", "none", "probability", "lots"), "set: "),
         (("set", "none", "colour", "red"), "colour cannot be set"),
         (("add", "socket:error=EPERM"), "start with --watch socket"),
-        (("add", "getppid:error=ENOSUCH"), "ENOSUCH"),
+        (("add", "getppid:error=ENOSUCH"), "inject: error: no error 'ENOSUCH'"),
+        (("add", "getppid:err=EIO"), "inject: unknown key 'err'; did you mean 'error'?\n  keys"),
         (("add", "getppid:short=1"), "getppid"),
-        (("enable",), "takes 1 words"),
+        (("enable",), "takes one word, not 0\n  inject ctl enable RULE"),
+        (("pause", "x"), "takes no word, not 1"),
         (("sing",), "no command sing"),
-        (("1", "pause"), "there is no session 1"),
+        (("paus",), "no command paus; did you mean 'pause'?"),
+        (("1", "pause"), "is no session of this user, nor the target of one"),
+        (("4194305", "pause"), "there is no session 4194305"),  # beyond PID_MAX_LIMIT
     ],
 )
 def test_what_cannot_be_done_is_refused(
@@ -169,6 +175,31 @@ def test_what_is_saved_does_the_same(session: Session, tmp_path: Path) -> None:
     assert session.close() == 0
     header, *_ = read(again.journal)
     assert header["seed"] == told["seed"]
+
+
+def test_of_several_sessions_one_must_be_named(session: Session, tmp_path: Path) -> None:
+    assert session.call() == "False"
+    other = Session(tmp_path, "-e", "getppid:error=EPERM")
+    try:
+        assert other.call() == "False"
+        status, _, err = session.ctl("pause")
+        assert status == 125
+        first, second = err.splitlines()
+        assert first == "inject: 2 sessions run"
+        for one in (session, other):
+            assert f"{one.process.pid} ({sys.executable} -uc "[:40] in second
+            assert session.ctl(str(one.process.pid), "pause")[0] == 0
+            assert one.call() == "True"
+        _, out, _ = finish([*INJECT, "ps"], env=session.environment)
+        assert out.splitlines()[0].split()[-1] == "command"
+        for row in out.splitlines()[1:]:
+            assert "  paused  " in row
+            assert f"{sys.executable} -uc 'import os, sys^J" in row
+    finally:
+        other.process.kill()
+        other.close()
+    poll_until(lambda: "2 sessions" not in session.ctl("resume")[2])
+    assert session.call() == "False"
 
 
 def test_without_a_rule_in_force_nothing_is_saved(session: Session) -> None:
@@ -296,3 +327,81 @@ def test_watchers_are_spared_a_flood(tmp_path: Path) -> None:
     assert len(told) + skipped == 20000
     assert sum(event["event"] == "injection" for event in read(journal)) == 20000
     assert events[-1]["event"] == "footer"
+
+
+BRIEF = """
+import os
+for ways in (1, 3, 0):
+    input()
+    child = os.fork()
+    if child == 0:
+        for way in range(ways):
+            os.getppid()
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("gone", flush=True)
+input()
+"""
+
+
+def test_tasks_that_had_faults_are_told_when_they_are_gone(tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    words = [*INJECT, "run", "-q", "-e", "getppid:error=EIO", "--", sys.executable, "-c", BRIEF]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        for _ in range(3):
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "gone\n"
+
+        def snapshot() -> dict[str, Any]:
+            told: dict[str, Any] = json.loads(
+                finish([*INJECT, "ctl", "snapshot"], env=environment)[1]
+            )
+            return told
+
+        poll_until(lambda: snapshot()["tasks_total"] == 1)
+        rows = [(one["task"], one["faults"], one.get("ended")) for one in snapshot()["tasks"]]
+        assert rows == [("0.2", 3, True), ("0.1", 1, True), ("0", 0, None)]
+        path = tmp_path / "inject" / f"{process.pid}.sock"
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(60)
+            peer.connect(str(path))
+            lines = peer.makefile("rw")
+            lines.write('{"do": "watch"}\n')
+            lines.flush()
+            assert json.loads(lines.readline())["ok"]
+            process.stdin.write("\n")
+            process.stdin.close()
+            *_, totals, footer = [json.loads(line) for line in lines]
+        assert process.wait(60) == 0
+    assert (totals["event"], footer["event"]) == ("totals", "footer")
+    assert (totals["faults"], totals["calls"]["getppid"], totals["tasks_total"]) == (4, 4, 0)
+    rows = [(one["task"], one["faults"], one["ended"]) for one in totals["tasks"]]
+    assert rows[:2] == [("0.2", 3, True), ("0.1", 1, True)]
+    assert sorted(rows[2:]) == [("0", 0, True), ("0.3", 0, True)]
+
+
+@pytest.mark.parametrize("live", [[], ["--live"]])
+def test_a_folder_that_others_may_enter_is_not_used_and_said(
+    live: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "inject").mkdir(mode=0o755)
+    (tmp_path / "inject").chmod(0o755)
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "TERM": "xterm"}
+    words = [*INJECT, "run", *live, "-e", "getppid:error=EIO", "--", "true"]
+    screen = Screen(words, environment, 200)
+    try:
+        assert screen.ended() == 0
+    finally:
+        screen.close()
+    wrong = f"no control socket: others may enter {tmp_path}/inject, its mode is 755"
+    assert f"inject: warning: {wrong}; ps, watch and ctl" in screen.text
+    assert f"  chmod 700 {tmp_path}/inject" in screen.text
+    assert (f"no dashboard: {wrong}" in screen.text) == bool(live)
+    assert not list((tmp_path / "inject").iterdir())
+    assert 1049 not in screen.screen.private
+    assert b"1049h" not in screen.raw

@@ -128,6 +128,19 @@ def test_no_byte_of_the_output_is_lost(start: Start, gate: Path, tmp_path: Path)
     assert data + b"endinject: sh exited" in screen.raw
 
 
+def test_what_the_target_left_open_is_closed_and_what_it_asked_is_not_asked_again(
+    start: Start, gate: Path
+) -> None:
+    screen = start(*live(f"printf 'full\\033[c\\033[?1049h\\033[?25lscreen'; read x < {gate}"))
+    screen.until("running", "screen")
+    screen.press("S")
+    screen.until("killed by SIGTERM")
+    screen.press("q")
+    assert screen.ended() == -signal.SIGTERM
+    assert b"full\x1b[?1049h\x1b[?25lscreen" in screen.raw
+    assert screen.is_as_before()
+
+
 def test_what_is_no_terminal_stays_the_targets(start: Start, tmp_path: Path) -> None:
     (tmp_path / "in").write_text("given\n")
     line = shlex.join(live("cat; echo no >&2; test -t 2"))
@@ -169,8 +182,9 @@ def test_a_front_that_dies_is_a_terminal_that_is_closed(
     start: Start, gate: Path, number: str, status: int
 ) -> None:
     # Not the leader of its terminal's session: else the kernel takes that away too.
-    screen = start("sh", "-c", f"{shlex.join(live(f'read x < {gate}'))}; echo status $?; read y")
-    screen.until("running")
+    line = shlex.join(live(f"echo said before; read x < {gate}"))
+    screen = start("sh", "-c", f"{line}; echo status $?; read y")
+    screen.until("running", "said before")
     (front,) = children(screen.pid)
     all_parts = parts(front)
     others = [*all_parts.values(), *children(all_parts["session"])]
@@ -178,9 +192,26 @@ def test_a_front_that_dies_is_a_terminal_that_is_closed(
     poll_until(lambda: not any(map(alive, others)))
     poll_until(lambda: screen.look() is not None and f"status {status}".encode() in screen.raw)
     screen.until_left()
+    screen.until("said before")  # by the dashboard: the last that can
     assert screen.is_as_before()
     screen.press("\r")
     assert screen.ended() == 0
+
+
+@pytest.mark.parametrize("number", ["USR1", "USR2", "ALRM"])
+def test_a_signal_that_means_no_end_is_the_targets_too(
+    start: Start, gate: Path, number: str
+) -> None:
+    script = f"trap 'echo got it' {number}; echo ready; while true; do read x < {gate}; done"
+    screen = start(*live(script))
+    screen.until("running", "ready")
+    os.kill(screen.pid, signal.Signals["SIG" + number])
+    screen.until("got it")
+    screen.press("S")
+    screen.until("the session is over")
+    screen.press("q")
+    assert screen.ended() == -signal.SIGTERM
+    assert screen.is_as_before()
 
 
 def test_a_session_that_is_killed_leaves_the_target(start: Start, gate: Path) -> None:
@@ -263,6 +294,18 @@ def test_where_nothing_can_be_drawn_there_are_lines(
     assert "inject: no dashboard: " + why in screen.text
     assert "getppid() = -1 EIO" in screen.text
     assert b"1049h" not in screen.raw
+
+
+def test_it_is_not_suspended_where_no_shell_could_continue_it(start: Start, gate: Path) -> None:
+    screen = start("sh", "-c", f"{shlex.join(live(f'read x < {gate}; exit 5'))}; exit $?")
+    screen.until("running")
+    screen.press("\x1a", "p")
+    screen.until(" paused ")
+    release(gate)
+    screen.until("the session is over")
+    screen.press("q")
+    assert screen.ended() == 5
+    assert screen.is_as_before()
 
 
 def test_suspended_it_is_a_job_as_others(start: Start, gate: Path) -> None:

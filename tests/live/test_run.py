@@ -40,6 +40,16 @@ def test_a_fault_shows_as_the_programs_own_error() -> None:
     assert footer["rules"][0]["fired"] == 1
 
 
+def test_names_of_files_are_told_as_they_are_written(tmp_path: Path) -> None:
+    name = os.fsdecode("é日[x]\\\n".encode() + b"\xff")
+    run = inject(["-e", f"openat:path={tmp_path}/**:error=EACCES"], ["cat", f"{tmp_path}/{name}"])
+    (fault,) = run.injections
+    assert fault["path"] == f"{tmp_path}/{name}"
+    assert run.status == 1
+    cat = inject(["-e", "openat:path=**[[]x]**:error=EACCES"], ["cat", name])
+    assert cat.injections[0]["args"].startswith(r'AT_FDCWD, "é日[x]\\\n\xff", O_RDONLY')
+
+
 def test_the_printed_command_repeats_the_run(victim: Victim) -> None:
     command = [victim("threads"), "3", "100"]
     first = inject(["-e", "getppid:error=EIO:probability=10%"], command)

@@ -220,6 +220,14 @@ def test_what_an_earlier_rule_took_is_counted_and_not_expected() -> None:
     assert third.expected == third.fired == took.count("third") == 20 - sum(taken.values())
 
 
+def test_what_was_asked_to_fire_waits_until_no_earlier_rule_takes_the_call() -> None:
+    decides = decider("write:error=EIO:when=1..3:name=first", "write:error=EPERM:when=90:name=one")
+    decides.fire(decides.states[1])
+    orders = run(decides, 6, FakeTask())
+    assert [order and order.rule.name for order in orders] == [*["first"] * 3, "one", None, None]
+    assert not decides.states[1].once
+
+
 def test_what_was_expected_stays_when_the_probability_changes() -> None:
     decides = decider("read:error=EIO:probability=50%:name=one")
     task = FakeTask()

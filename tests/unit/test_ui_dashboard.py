@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from injector.faces.ui.client import Message, Then
-from injector.faces.ui.dashboard import Dashboard, Leaving
-from injector.faces.ui.keys import Decoder, Place
+from injector.faces.ui.dashboard import Dashboard
+from injector.faces.ui.keys import TABLE, Decoder, Place
+from injector.faces.ui.leaving import Leaving
 from injector.faces.ui.output import Output
 
 from .ui_sample import injection, snapshot
@@ -208,14 +213,17 @@ def test_typed_keys_go_to_the_target_until_they_are_taken_back(output: tuple[Out
     board.it.view.focus = Place.OUTPUT
     board.tick()
     assert "\nname?\n" in board.text()
-    board.press("i")
-    assert board.it.typed(b"qp\x1b[A\r", decoder) == []
+    board.it.typed(b"iqp\x1b[A\r", decoder)  # all at once, as a slow line brings it
     assert os.read(output[1], 100) == b"qp\x1b[A\n"
     drawing = board.it.drawing(100, 30)
     assert drawing.cursor == (6, 3)
     assert drawing.lines[3].plain.startswith("name? ")
-    assert board.it.typed(b"\r\x1dp", decoder) == ["p"]
+    board.link.sent.clear()
+    board.it.typed(b"\r\x1dpi\xff\xc3", decoder)
     assert os.read(output[1], 100) == b"\n"
+    assert [command["do"] for command, _ in board.link.sent] == ["pause"]
+    board.it.typed(b"\xa9\r\x1d", decoder)
+    assert os.read(output[1], 100) == b"\xff\xc3\xa9\n"
     assert not board.it.view.typing
 
 
@@ -229,6 +237,92 @@ def test_interrupt_goes_to_the_target_of_the_owner(output: tuple[Output, int]) -
     board.press("ctrl-c")
     assert os.read(output[1], 10) == b"\x03"
     assert board.it.leaving is None
+
+
+KEYS = sorted({key for one in TABLE for key in one.keys} - {"ctrl-z"})
+STEPS = st.lists(
+    st.sampled_from(KEYS)
+    | st.sampled_from(["backspace", "ctrl-w", "y", "l", "e", ":", "E", "paste a\nb", "wheel-down"])
+    | st.sampled_from(["<answer>", "<refuse>", "<second>", "<fault>", "<over>", "<gone>"]),
+    max_size=60,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS, st.booleans(), st.sampled_from([(40, 10), (80, 24), (130, 40)]))
+def test_any_keys_in_any_order_do_no_harm(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: list[str],
+    owner: bool,
+    size: tuple[int, int],
+) -> None:
+    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+        monkeypatch.chdir(folder)
+        board = Board(owner=owner)
+        link = board.link
+        for number, step in enumerate(steps):
+            if board.it.leaving is not None:
+                break
+            match step:
+                case "<answer>" | "<refuse>" if link.sent:
+                    command, then = link.sent.pop(0)
+                    answer: dict[str, Any] = {"ok": step == "<answer>", "error": "x", "column": 3}
+                    if command["do"] == "snapshot":
+                        more = {"rules": []} if number % 3 == 0 else {}
+                        answer |= snapshot(755.0 + number, **more)
+                    then({**answer, "scenario": "rules: []\n"})
+                case "<answer>" | "<refuse>":
+                    pass
+                case "<second>":
+                    board.tick()
+                case "<fault>":
+                    link.events = [injection(number, 755.0 + number)]
+                    board.it.receive()
+                case "<over>":
+                    link.events = [{"event": "footer", "t": 999.0, "outcome": "exit", "status": 0}]
+                    board.it.receive()
+                case "<gone>":
+                    link.open = False
+                    board.it.receive()
+                case key:
+                    board.press(key)
+            drawing = board.it.drawing(*size)
+            assert [cell_len(line.plain) for line in drawing.lines] == [size[0]] * size[1]
+        monkeypatch.undo()
+
+
+def test_a_rule_is_begun_with_a_call_that_is_seen(board: Board) -> None:
+    board.press("tab", "tab", "down", "down", "down")
+    hottest = [row.name for row in board.it.model.calls]
+    assert f"› {hottest[3]} " in board.text()
+    told = snapshot(755.0)
+    told["calls"][hottest[3]] += 10**6  # the hottest now: it stays the chosen one
+    board.it.model.snapshot(told)
+    assert f"› {hottest[3]} " in board.text()
+    board.press("enter", *"EIO", "enter")
+    assert board.answer("add")["text"] == f"{hottest[3]}:error=EIO"
+
+
+def test_a_wrong_rule_is_shown_where_it_is_wrong(board: Board) -> None:
+    board.press("a", *" write:err=EIO", "enter")
+    words = {"error": "unknown key 'err'", "help": "keys of a rule: name", "column": 7}
+    board.answer("add", False, **words)
+    text = board.text()
+    assert "unknown key 'err'\n" in text
+    assert "keys of a rule: name\n" in text
+    board.press(*"or", "enter")
+    assert board.answer("add")["text"] == "write:error=EIO"
+
+
+def test_help_goes_by_its_own_pages(board: Board) -> None:
+    board.it.view.focus = Place.CALLS  # a pane of a few lines
+    board.press("?")
+    assert "Keys 1 to 26 of" in board.text()
+    board.press("page-down")
+    assert "Keys 20 to 45 of 45" in board.text()
+    board.press("page-up")
+    assert "Keys 1 to 26 of" in board.text()
 
 
 def test_a_removed_rule_can_be_brought_back(board: Board) -> None:

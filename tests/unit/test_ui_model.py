@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from injector.faces.ui.dashboard import STEPS, step_of
+from injector.faces.ui.commands import STEPS, step_of
 from injector.faces.ui.edit import Choice, LineEditor
 from injector.faces.ui.keys import PANES, TABLE, Decoder, Do, Place, at, lookup, shown
 from injector.faces.ui.model import WINDOW, Model, Series
-from injector.faces.ui.panes import Hits, help_sections, index_of
+from injector.faces.ui.over import help_sections
+from injector.faces.ui.view import Hits, index_of
 
 from .ui_sample import injection, sample, snapshot
 
@@ -71,6 +72,34 @@ def test_rates_and_the_hottest_call() -> None:
         model.snapshot({"t": second + 0.5, "calls": calls, "faults": 3 + second})
     assert (model.call_rate, model.fault_rate) == (20, 1)
     assert [(row.name, row.rate) for row in model.calls] == [("write", 20), ("read", 0)]
+
+
+def test_only_faults_are_counted_as_injections() -> None:
+    model = Model()
+    for number in range(1, 8):
+        model.event({**injection(number, float(number)), "watch_skipped": 3})
+        model.event({"event": "control", "t": number, "what": "pause", "detail": ""})
+    assert (model.injections, len(model.happened)) == (7, 14)
+    for number in range(10_000):
+        model.event(injection(number, 20.0))
+    assert model.injections == len(model.happened) == model.happened.maxlen
+
+
+def test_the_last_counts_come_with_the_end() -> None:
+    def row(task: str, calls: int, faults: int, **more: object) -> dict[str, object]:
+        return {"task": task, "process": "sh", "calls": calls, "faults": faults, **more}
+
+    model = Model()
+    rows = [{**row("0", 5, 0), "thread": "main"}]
+    model.snapshot({"t": 2.5, "calls": {"read": 5}, "faults": 0, "tasks": rows})
+    last = [row("0.1", 7, 3, ended=True), row("0", 6, 1, ended=True), row("0.2", 1, 0, ended=True)]
+    calls = {"read": 13, "open": 1}
+    model.event({"event": "totals", "calls": calls, "faults": 4, "tasks": last, "tasks_total": 0})
+    model.event({"event": "footer", "t": 3.0, "outcome": "exit", "status": 0, "rules": []})
+    assert (model.faults, {one.name: one.count for one in model.calls}) == (4, calls)
+    told = [(one.task, one.calls, one.faults, one.ended) for one in model.tasks]
+    assert told == [("0.1", 7, 3, True), ("0", 6, 1, True), ("0.2", 1, 0, True)]
+    assert model.tasks[1].thread == "main"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +214,7 @@ def test_the_help_and_the_manual_have_every_key() -> None:
     ],
 )
 def test_what_a_terminal_sends(data: bytes, keys: list[str]) -> None:
-    assert Decoder().feed(data) == keys
+    assert list(Decoder().feed(data)) == keys
     decoder = Decoder()
     assert [key for byte in data for key in decoder.feed(bytes([byte]))] == keys
     assert not decoder.pending
@@ -193,10 +222,10 @@ def test_what_a_terminal_sends(data: bytes, keys: list[str]) -> None:
 
 def test_escape_is_a_key_when_nothing_follows() -> None:
     decoder = Decoder()
-    assert decoder.feed(b"\x1b") == []
+    assert list(decoder.feed(b"\x1b")) == []
     assert decoder.pending
     assert decoder.flush() == ["escape"]
-    assert decoder.feed(b"q") == ["q"]
+    assert list(decoder.feed(b"q")) == ["q"]
 
 
 @given(st.binary(max_size=60))

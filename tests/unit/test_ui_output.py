@@ -74,6 +74,22 @@ def test_a_resize_loses_no_line_and_the_target_is_told(target: Target) -> None:
     assert target.text()[4] == "more"
 
 
+@pytest.mark.parametrize(("lines", "left"), [(4, ["$ vi", ""]), (1, [""]), (9, ["$ vi", ""])])
+def test_a_program_that_draws_leaves_what_was_there(
+    target: Target, lines: int, left: list[str]
+) -> None:
+    target.pane.resize(20, 4)
+    target.says(b"$ vi\r\n\x1b[?1049h\x1b[Htext\r\n\r\n\r\n\r\n\r\nstatus")
+    assert target.text() == ["", "", "", "status"]
+    assert target.pane.kept == 0
+    target.pane.resize(20, lines)
+    target.says(b"\x1b[?1049l")
+    assert target.text() == left + [""] * (lines - len(left))
+    assert target.pane.cursor == (0, len(left) - 1)
+    target.says(b"$ ")
+    assert target.text()[len(left) - 1] == "$"
+
+
 def test_what_is_typed_gets_to_the_target(target: Target) -> None:
     target.pane.write(b"hello\r")
     assert os.read(target.slave, 100) == b"hello\n"
@@ -87,12 +103,12 @@ def test_a_flood_is_looked_at_from_its_end(target: Target) -> None:
 
 
 ODD = [
-    b"\x1b[", b"\x1b]0;x", b"\x1b[?1049h", b"\x1b[>4;2m", b"\x1b[6n", b"\x1b[c", b"\x1b[3;1r",
-    b"\x1b#8", b"\x1b[99999999;1H", b"\x1b[38;5m", b"\x1bP1$r", b"\x1b[?6h",
+    b"\x1b[", b"\x1b]0;x", b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[>4;2m", b"\x1b[6n", b"\x1b[c",
+    b"\x1b[3;1r", b"\x1b#8", b"\x1b[99999999;1H", b"\x1b[38;5m", b"\x1bP1$r", b"\x1b[?6h",
 ]  # fmt: skip
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.binary(max_size=60) | st.sampled_from(ODD), max_size=12),
     st.lists(st.tuples(st.integers(1, 90), st.integers(1, 30)), max_size=3),

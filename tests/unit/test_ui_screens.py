@@ -20,10 +20,12 @@ from rich.color import ColorSystem
 
 from injector.faces.ui.cells import PLAIN, clean, cut, left, right, wrap
 from injector.faces.ui.edit import Choice, LineEditor
+from injector.faces.ui.figures import bar, spark
 from injector.faces.ui.keys import PANES, Place
+from injector.faces.ui.layout import draw
 from injector.faces.ui.model import Model
-from injector.faces.ui.painter import Painter
-from injector.faces.ui.panes import Drawing, Prompt, View, bar, draw, spark
+from injector.faces.ui.painter import Painter, is_utf8
+from injector.faces.ui.view import Drawing, Prompt, View
 
 from .ui_sample import OUTPUT, injection, sample, snapshot
 
@@ -58,6 +60,12 @@ def killed() -> Model:
     return model
 
 
+def waiting() -> Model:
+    model = sample()
+    model.presume("full-disk", next=True)
+    return model
+
+
 def fresh() -> Model:
     model = Model()
     told = snapshot(1.0, rules=[], calls={}, tasks=[], tasks_total=0, faults=0, named=None)
@@ -86,10 +94,12 @@ def drawings() -> dict[str, Drawing]:
     small("filter-none", model, filter="nothing has this", focus=Place.INJECTIONS)
     small("paused", sample(paused=True), rule="no-sockets")
     small("first-rule", fresh(), output=False)
+    small("connecting", Model())
     small("refused", model, prompt=error_prompt())
     small("completing", model, prompt=choosing())
-    answers = {"e": "end it", "l": "leave the faults on and quit", "escape": "back"}
+    answers = {"e": "end it", "l": "quit, faults go on", "escape": "back"}
     small("quitting", model, prompt=Prompt("redis-server still runs.", answers=answers))
+    small("fires-next", waiting(), rule="full-disk")
     small("notice", model, notice="full-disk fires at its next match")
     small("ended", over(outcome="exit", status=0, signal=None))
     small("crashed", over(outcome="signal", status=None, signal="SIGSEGV"))
@@ -145,7 +155,7 @@ def hostile_model(texts: list[str], many: int) -> Model:
     return model
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.integers(40, 220),
     st.integers(10, 70),
@@ -225,6 +235,16 @@ def test_a_sparkline_shows_where_something_was(seconds: list[float], width: int)
         assert set(text) == {"▁"}
 
 
+def test_a_block_of_a_sparkline_stays_as_it_was() -> None:
+    seconds = [float(7 * number % 5) for number in range(200)]
+    seen: dict[int, set[float]] = {}
+    for now in range(100, 160):
+        text = spark(seconds[now - 59 : now + 1], 10, now)
+        for block, level in enumerate(reversed(text[1:-1]), 1):  # those that are whole
+            seen.setdefault(now // 6 - block, set()).add("▁▂▃▄▅▆▇█".index(level))
+    assert all(len(levels) <= 2 for levels in seen.values())  # the highest one scales them
+
+
 def test_what_is_painted_is_what_was_drawn_and_only_changes_are_sent() -> None:
     sent: list[bytes] = []
     screen = pyte.Screen(100, 30)
@@ -248,6 +268,39 @@ def test_what_is_painted_is_what_was_drawn_and_only_changes_are_sent() -> None:
     model.snapshot(snapshot(755.0))
     painter.paint(draw(model, view, SHOWN, 100, 30))
     assert 0 < len(b"".join(sent)) < whole
+
+
+@pytest.mark.parametrize(
+    ("environment", "utf8"),
+    [
+        ({}, True),
+        ({"LANG": "de_DE.UTF-8"}, True),
+        ({"LANG": "C.utf8", "LC_ALL": ""}, True),
+        ({"LANG": "de_DE.UTF-8", "LC_ALL": "C"}, False),
+        ({"LC_CTYPE": "POSIX"}, False),
+        ({"LANG": "ja_JP.eucJP"}, False),
+    ],
+)
+def test_a_locale_says_whether_a_terminal_takes_utf8(
+    environment: dict[str, str], utf8: bool
+) -> None:
+    assert is_utf8(environment) == utf8
+
+
+def test_without_utf8_all_is_ascii_and_stands_where_it_did() -> None:
+    sent: list[bytes] = []
+    model = sample(process="日本é")
+    drawing = draw(model, View(), SHOWN, 100, 30)
+    Painter(sent.append, None, utf8=False).paint(drawing)
+    data = b"".join(sent)
+    assert data.isascii()
+    screen = pyte.Screen(100, 30)
+    pyte.ByteStream(screen).feed(data)
+    assert "?????" in screen.display[0]
+    for line, shown in zip(drawing.lines, screen.display, strict=True):
+        same = [(one, two) for one, two in zip(line.plain, shown, strict=False) if one.isascii()]
+        if cell_len(line.plain) == len(line.plain):
+            assert all(one == two for one, two in same)
 
 
 @pytest.mark.parametrize("system", [None, ColorSystem.STANDARD])

@@ -90,7 +90,8 @@ def attach(
     ) as session:
         keeper = session.keeper
         if not quiet:
-            opening(checked, seed, origin, chosen)
+            bare = scenario is None and not expressions
+            opening(checked, seed, origin, chosen, bare=bare)
             say_what_stacks_lack(checked, stacks)
             say(attached_line(pids, names, [len(procfs.threads(pid)) for pid in pids], limit))
         command = procfs.cmdline(pids[0]).split(" ")

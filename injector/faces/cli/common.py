@@ -14,6 +14,7 @@ import click
 
 from injector.faces.cli.completion import rules
 from injector.faces.cli.printer import Printer, rule_table, say, unfired_lines, warning_lines
+from injector.linux import rendezvous
 from injector.linux.procfs import cwd
 from injector.rules.decide import RulesDecider
 from injector.rules.scenario.fields import Bad, Mistakes, Text
@@ -132,13 +133,24 @@ def header(
     )
 
 
-def opening(scenario: Scenario, seed: int, origin: str, engine: str) -> None:
-    """Say the seed, the engine, and what is doubtful in the scenario."""
+def opening(scenario: Scenario, seed: int, origin: str, engine: str, *, bare: bool = False) -> None:
+    """Say the seed, the engine, and what is doubtful in the scenario.
+
+    Args:
+        bare: nobody asked for a rule.
+    """
     what = scenario.name or "rules of the command line"
     count = f"{len(scenario.rules)} rule{'s' * (len(scenario.rules) != 1)}"
-    say(f"inject: seed {seed} ({origin}), engine {engine}, {what} ({count})")
-    for line in warning_lines(lint(scenario)):
+    rules = "no rule yet" if bare else f"{what} ({count})"
+    say(f"inject: seed {seed} ({origin}), engine {engine}, {rules}")
+    for line in () if bare else warning_lines(lint(scenario)):
         say(line)
+    try:
+        rendezvous.check()
+    except InjectError as error:
+        say(f"inject: warning: {error.message}; ps, watch and ctl do not see this session")
+        if error.help:
+            say(f"  {error.help}")
 
 
 def say_what_stacks_lack(scenario: Scenario, stacks: bool) -> None:

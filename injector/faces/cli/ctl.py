@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
+import sys
 
 import click
 
 from injector.faces.ui.client import Message, ask, find, snapshots
+from injector.rules.scenario.fields import closest
 from injector.words.errors import InjectError
 
 _USAGE = {
@@ -23,7 +27,7 @@ _USAGE = {
     "detach": (),
     "stop": (),
 }
-_COLUMNS = ("session", "pid", "target", "seconds", "rules", "faults", "state")
+_COLUMNS = ("session", "pid", "target", "seconds", "rules", "faults", "state", "command")
 
 
 @click.command(
@@ -53,7 +57,7 @@ def ctl(words: tuple[str, ...]) -> None:
     wanted = _USAGE[command]
     if len(arguments) != len(wanted):
         raise InjectError(
-            f"ctl {command} takes {len(wanted)} words, not {len(arguments)}",
+            f"ctl {command} takes {_words(len(wanted))}, not {len(arguments)}",
             help=f"inject ctl {' '.join((command, *wanted))}",
         )
     names = {"add": ("text",)}.get(command, ("rule", "what", "value"))
@@ -72,31 +76,57 @@ def ps(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
+    from injector.faces.ui.cells import PLAIN, cells, cut, left
+
     shown = [_COLUMNS, *(tuple(_cell(row[name]) for name in _COLUMNS) for row in rows)]
-    widths = [max(len(cells[column]) for cells in shown) for column in range(len(_COLUMNS))]
-    for cells in shown:
-        texts = (text.ljust(width) for text, width in zip(cells, widths, strict=True))
-        click.echo("  ".join(texts).rstrip())
+    columns = zip(*shown, strict=True)
+    widths = [max(cells([(text, PLAIN)]) for text in column) for column in columns]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    for texts in shown:
+        parts = (left(text, width) for text, width in zip(texts, widths, strict=True))
+        click.echo(cut("  ".join(parts).rstrip(), room))
     if not rows:
         click.echo("no session runs", err=True)
+
+
+def _words(number: int) -> str:
+    match number:
+        case 0:
+            return "no word"
+        case 1:
+            return "one word"
+        case _:
+            return f"{number} words"
 
 
 def _row(session: int, told: Message | None) -> Message:
     if told is None:
         return {**dict.fromkeys(_COLUMNS), "session": session, "state": "does not answer"}
+    state = "paused" if told["paused"] else "attached" if told["attached"] else "running"
     return {
         "session": session,
         "pid": told["pid"],
         "target": told["process"] or None,
         "seconds": told["t"],
         "rules": len(told["rules"]),
-        "faults": sum(rule["fired"] for rule in told["rules"]),
-        "state": "paused" if told["paused"] else "attached" if told["attached"] else "running",
+        "faults": told["faults"],
+        "state": state,
+        "command": told["command"],
     }
 
 
 def _cell(value: object) -> str:
-    return "?" if value is None else f"{value:.0f}" if isinstance(value, float) else str(value)
+    from injector.faces.ui.cells import clean
+
+    match value:
+        case None:
+            return "?"
+        case float():
+            return f"{value:.0f}"
+        case list():
+            return clean(shlex.join(value))
+        case _:
+            return clean(str(value))
 
 
 def _parts(words: tuple[str, ...]) -> tuple[int, str, tuple[str, ...]]:
@@ -104,7 +134,9 @@ def _parts(words: tuple[str, ...]) -> tuple[int, str, tuple[str, ...]]:
     rest = words[1:] if given else words
     if not rest or rest[0] not in _USAGE:
         raise InjectError(
-            f"ctl has no command {rest[0]}" if rest else "ctl needs a command",
+            f"ctl has no command {rest[0]}{closest(rest[0], _USAGE)}"
+            if rest
+            else "ctl needs a command",
             help="commands: " + ", ".join(_USAGE),
         )
     return find(int(given) if given else None), rest[0], rest[1:]

@@ -49,6 +49,8 @@ class Printer:
                     say(freeze_line(event))
             case Control(what="timeout"):
                 say(f"inject: time is up: {event.detail}")
+            case Control(what="stop", detail=detail) if "SIGKILL" in detail:
+                say(f"inject: the target went on after SIGTERM: {detail}")
             case Control(what="no_new_privs") if not self._quiet:
                 say(
                     "inject: warning: without CAP_SYS_ADMIN the target runs with no_new_privs: "

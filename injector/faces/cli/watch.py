@@ -41,11 +41,11 @@ def watch(session: int | None) -> None:
 
 
 def _draw(session: int) -> None:
-    from injector.faces.ui import dashboard
+    from injector.faces.ui import loop
     from injector.faces.ui.terminal import Terminal
 
     def show(screen: Terminal, guard: int, complain: Callable[[str], None]) -> int:
-        return dashboard.run(screen, session, None, guard, owner=False, complain=complain)
+        return loop.run(screen, session, None, guard, owner=False, complain=complain)
 
     left = front.guard(show)
     if left < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -66,13 +67,32 @@ def find(number: int | None) -> int:
         for session, told in snapshots():
             if told is not None and told["pid"] == number:
                 return session
+        name = procfs.comm(number)
+        if name:
+            raise InjectError(
+                f"process {number} ({name}) is no session of this user, nor the target of one",
+                help="inject ps lists those that run",
+            )
         raise InjectError(f"there is no session {number}", help="inject ps lists those that run")
     if len(running) == 1:
         return running[0]
     if not running:
-        raise InjectError("no session runs", help="start one with inject run or inject attach")
-    which = ", ".join(f"{one} ({procfs.cmdline(one)[:40]})" for one in running)
+        raise InjectError(
+            f"no session runs: there is none in {rendezvous.folder()}",
+            help="start one with inject run or inject attach",
+        )
+    which = ", ".join(f"{session} ({target(told)})" for session, told in snapshots())
     raise InjectError(f"{len(running)} sessions run", help=f"say which: {which}")
+
+
+def target(told: Message | None) -> str:
+    """Return what a session has as its target: its command, not too long."""
+    from injector.faces.ui.cells import cut
+
+    if told is None:
+        return "does not answer"
+    text = shlex.join(map(str, told.get("command", ()))) or str(told.get("process", "?"))
+    return cut(text, 40)
 
 
 class Link:

@@ -71,6 +71,11 @@ class LineEditor:
                 return False
         return True
 
+    def go_behind(self, at: int) -> None:
+        """Put the cursor behind a word of a rule that begins there."""
+        ends = (self.text.find(one, at) for one in ":,=")
+        self._set(self.text, min((end for end in ends if end >= 0), default=len(self.text)))
+
     def _set(self, text: str, cursor: int) -> None:
         self.text, self.cursor = text, cursor
         self.choices, self.picked = (), None

@@ -24,13 +24,15 @@ from typing import NoReturn
 
 from injector.faces.cli.printer import say
 from injector.faces.ui.leaving import Leaving
+from injector.faces.ui.replayed import Replayed
 from injector.faces.ui.terminal import ENTER, RESET, Terminal
 from injector.linux import rendezvous, terminal
 from injector.linux.signals import die_by
 from injector.words.errors import InjectError
 
 _PART = 1 << 16
-_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+_FORWARDED = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 _HANDLED = (*_FORWARDED, signal.SIGCHLD, signal.SIGWINCH, signal.SIGTSTP)
 _NUMBER = struct.Struct("=i")
 _FAILED = 39  # exit status of a dashboard that could not be shown
@@ -46,6 +48,10 @@ def refusal() -> str:
     if tty is None:
         return "there is no terminal"
     os.close(tty)
+    try:
+        rendezvous.check()
+    except InjectError as error:
+        return error.message + (f"; {error.help}" if error.help else "")
     return ""
 
 
@@ -133,7 +139,7 @@ class _Front:
         self._output = output
         self._before = terminal.modes(tty)
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115
-        self._replayed = 0
+        self._replayed = Replayed()
         self._relaying = False
         self._dashboard = 0
         self._left: int | None = None  # the dashboard's exit status
@@ -198,6 +204,7 @@ class _Front:
         """Fork the dashboard; return it, the pipe of its complaints, and what ends it."""
         heard, complain = os.pipe()
         guard, alive = os.pipe()
+        front = os.getpid()
         pid = os.fork()
         if pid:
             os.close(complain)
@@ -209,13 +216,14 @@ class _Front:
             os.close(self._told)
             _default_signals()
             os.nice(5)
-            from injector.faces.ui import dashboard
+            from injector.faces.ui import loop
+            from injector.faces.ui.output import Output
 
             if not _begun(self._session):
                 os._exit(Leaving.ENDED)
-            output = dashboard.Output(self._spool.fileno(), self._master, shown=self._output)
+            output = Output(self._spool.fileno(), self._master, shown=self._output)
             with Terminal(self._tty) as screen:
-                left = dashboard.run(
+                left = loop.run(
                     screen,
                     self._session,
                     output,
@@ -223,6 +231,8 @@ class _Front:
                     owner=True,
                     complain=lambda text: _tell(complain, text),
                 )
+            if os.getppid() != front:  # killed: nobody else can show it any more
+                _replay(self._spool.fileno(), b"", self._replayed, self._print)
             os._exit(left)
         os._exit(_FAILED)
 
@@ -236,7 +246,7 @@ class _Front:
         except OSError:  # EIO: nobody has the other end open any more
             return False
         if self._relaying:
-            self._print(data)
+            self._print(self._replayed.seen(data))
             return bool(data)
         try:
             while data:
@@ -256,11 +266,7 @@ class _Front:
                 data = data[os.write(self._tty, data) :]
 
     def _replay(self) -> None:
-        fd = self._spool.fileno()
-        while data := os.pread(fd, _PART, self._replayed):
-            self._replayed += len(data)
-            self._print(data)
-        self._print(self._rest)
+        _replay(self._spool.fileno(), self._rest, self._replayed, self._print)
         self._rest = b""
 
     def _signalled(self, number: int) -> None:
@@ -272,7 +278,7 @@ class _Front:
             case signal.SIGTSTP:
                 self._suspend()
             case _ if number in _FORWARDED:
-                self._ending = True
+                self._ending = self._ending or number in _ENDING
                 if self._status is None:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(self._session, number)
@@ -303,7 +309,7 @@ class _Front:
                 return
             self._print(RESET)
         terminal.restore(self._tty, self._before)
-        os.kill(os.getpid(), signal.SIGSTOP)
+        _stop()
         if drawing:
             terminal.raw(self._tty)
             self._print(ENTER)
@@ -356,6 +362,7 @@ class _Front:
     def _end(self) -> NoReturn:
         while not self._master_over and select.select([self._master], [], [], 0)[0]:
             self._master_over = not self._copy()
+        self._print(self._replayed.undo())
         terminal.restore(self._tty, self._before)
         self._complain()
         assert self._status is not None
@@ -385,6 +392,15 @@ class _Front:
         os._exit(0)
 
 
+def _replay(spool: int, rest: bytes, replayed: Replayed, write: Callable[[bytes], None]) -> None:
+    """Write all of the spool, and a rest that it did not take."""
+    at = 0
+    while data := os.pread(spool, _PART, at):
+        at += len(data)
+        write(replayed.quiet(data))
+    write(replayed.quiet(rest) + replayed.rest())
+
+
 def guard(run: Callable[[Terminal, int, Callable[[str], None]], int]) -> int:
     """Run a dashboard in a process of its own; give the terminal back whatever becomes of it.
 
@@ -409,7 +425,7 @@ def guard(run: Callable[[Terminal, int, Callable[[str], None]], int]) -> int:
         os._exit(_FAILED)
     os.close(complain)
     os.close(watched)
-    for number in (*_FORWARDED, signal.SIGTSTP):
+    for number in (*_ENDING, signal.SIGTSTP):
         signal.signal(number, lambda number, _: os.kill(pid, number))
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     while True:
@@ -418,7 +434,7 @@ def guard(run: Callable[[Terminal, int, Callable[[str], None]], int]) -> int:
             break
         os.write(tty, RESET)
         terminal.restore(tty, before)
-        os.kill(os.getpid(), signal.SIGSTOP)
+        _stop()
         terminal.raw(tty)
         os.write(tty, ENTER)
         os.kill(pid, signal.SIGCONT)
@@ -472,6 +488,16 @@ def _default_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in _HANDLED:
         signal.signal(number, signal.SIG_DFL)
+
+
+def _stop() -> None:
+    """Stop as a job until somebody continues it; not at all where no shell could.
+
+    signal(7): the kernel discards this stop in an orphaned process group, SIGSTOP's it does not.
+    """
+    before = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTSTP)
+    signal.signal(signal.SIGTSTP, before)
 
 
 def _nothing(*_: object) -> None:

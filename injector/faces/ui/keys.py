@@ -42,6 +42,7 @@ class Do(enum.Enum):
     PREVIOUS = "previous pane"
     DETAILS = "details"
     ADD = "add"
+    ADD_FOR = "add for a call"
     TOGGLE = "toggle"
     RAISE = "raise"
     LOWER = "lower"
@@ -93,6 +94,7 @@ TABLE: tuple[Key, ...] = (
     Key(("-",), Do.LOWER, "lower the rule's probability", where=_R),
     Key(("f",), Do.FIRE, "the rule fires at its next match, whatever its schedule", "fire", _R, 2),
     Key(("x", "delete"), Do.REMOVE, "remove the rule; a and ↑ bring it back", "remove", _R, 4),
+    Key(("enter",), Do.ADD_FOR, "a rule for the chosen call", "rule for it", (Place.CALLS,), 2),
     Key(("i", "enter"), Do.TYPE, "type to the target", "type", (Place.OUTPUT,), 2),
     Key(
         ("enter",), Do.DETAILS, "all there is to say about it", "details",
@@ -126,6 +128,12 @@ TABLE: tuple[Key, ...] = (
     Key(("down",), Do.NEWER, "the line after", where=_E),
     Key(("escape", "ctrl-c"), Do.BACK, "leave it", "leave", _E, 1),
 )  # fmt: skip
+
+STEERING = frozenset(
+    {Do.ADD, Do.ADD_FOR, Do.TOGGLE, Do.RAISE, Do.LOWER, Do.FIRE, Do.REMOVE, Do.PAUSE, Do.SAVE}
+    | {Do.TYPE, Do.DETACH, Do.STOP}
+)
+"""What needs a session that still runs."""
 
 SHOWN: Mapping[str, str] = {
     "up": "↑",
@@ -198,7 +206,7 @@ class Decoder:
     """Turns what a terminal sends into the names of keys, one character or one name each."""
 
     def __init__(self) -> None:
-        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._text = ""
 
     @property
@@ -206,10 +214,17 @@ class Decoder:
         """Whether an escape sequence may have begun: if nothing follows soon, `flush`."""
         return bool(self._text)
 
-    def feed(self, data: bytes) -> list[str]:
-        """Return the keys that are complete."""
-        self._text += self._decode(data)
-        return list(self._keys())
+    def feed(self, data: bytes) -> Iterator[str]:
+        """Yield the keys that are complete; what is behind one that was yielded is in `rest`."""
+        self._text += self._decoder.decode(data)
+        yield from self._keys()
+
+    def rest(self) -> bytes:
+        """Return what is no key yet, and forget it."""
+        text, self._text = self._text, ""
+        pending, _ = self._decoder.getstate()
+        self._decoder.reset()
+        return text.encode("utf-8", "surrogateescape") + bytes(pending)
 
     def flush(self) -> list[str]:
         """Return what waited for more, as keys of their own; a paste waits on."""
@@ -220,31 +235,29 @@ class Decoder:
 
     def _keys(self) -> Iterator[str]:
         while self._text:
-            if self._text[0] != "\x1b":
-                yield _single(self._text[0])
-                self._text = self._text[1:]
-                continue
-            if self._text.startswith(_PASTING) and len(self._text) < _LONGEST:
-                pasted = _PASTED.match(self._text)
-                if pasted is None:
-                    return
-                self._text = self._text[pasted.end() :]
-                yield PASTE + pasted[1]
-                continue
-            found = _SEQUENCE.match(self._text)
-            if found is not None:
-                self._text = self._text[found.end() :]
-                name = _sequence(found[1], found[2] or "", found[4] or "")
-                if name:
-                    yield name
-            elif _BEGUN.match(self._text):
+            length, key = self._first()
+            if not length:
                 return
-            elif self._text[1] == "\x1b":
-                yield "escape"
-                self._text = self._text[1:]
-            else:
-                yield f"alt-{_single(self._text[1])}"
-                self._text = self._text[2:]
+            self._text = self._text[length:]
+            if key:
+                yield key
+
+    def _first(self) -> tuple[int, str]:
+        """Return how long the first key is, 0 if there is more of it to come, and its name."""
+        text = self._text
+        if text[0] != "\x1b":
+            return 1, _single(text[0])
+        if text.startswith(_PASTING) and len(text) < _LONGEST:
+            pasted = _PASTED.match(text)
+            return (pasted.end(), PASTE + pasted[1]) if pasted is not None else (0, "")
+        found = _SEQUENCE.match(text)
+        if found is not None:
+            return found.end(), _sequence(found[1], found[2] or "", found[4] or "")
+        if _BEGUN.match(text):
+            return 0, ""
+        if text[1] == "\x1b":
+            return 1, "escape"
+        return 2, f"alt-{_single(text[1])}"
 
 
 def _single(character: str) -> str:

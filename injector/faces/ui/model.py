@@ -24,6 +24,7 @@ class RuleRow:
     name: str
     text: str
     enabled: bool
+    next: bool  # fires at its next match
     probability: float
     limit: int | None
     error: str | None
@@ -49,6 +50,7 @@ class TaskRow:
     thread: str
     calls: int
     faults: int
+    ended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class Model:
         self.tasks: tuple[TaskRow, ...] = ()
         self.calls: tuple[CallRow, ...] = ()
         self.happened: deque[Happened] = deque(maxlen=_KEPT)
-        self.skipped = 0
+        self.injections = 0  # of what happened; the rest a person did
         self.lost = ""
         self.silence = 0.0  # seconds we have waited for an answer, if that is long
         self.footer: Mapping[str, Any] | None = None
@@ -197,14 +199,26 @@ class Model:
         self._t = max(self._t, float(told.get("t", 0)))
         self.rules = tuple(_rule(row) for row in told.get("rules", ()))
         self.tasks = tuple(_task(row) for row in told.get("tasks", ()))
-        counts: Mapping[str, int] = told.get("calls", {})
-        self._sample(counts)
+        self._sample(told.get("calls", {}))
+        self._hottest(told.get("calls", {}))
+
+    def _hottest(self, counts: Mapping[str, int]) -> None:
+        series = {name: self._of_call.get(name) or Series() for name in counts}
+        rows = [CallRow(name, count, series[name].rate) for name, count in counts.items()]
+        rows.sort(key=lambda row: (-series[row.name].recent(), -row.count, row.name))
+        self.calls = tuple(rows)
+
+    def _totals(self, told: Mapping[str, Any]) -> None:
+        """Take the last counts: what came after the last snapshot, and tasks that were brief."""
+        self.told = {**self.told, **told}
+        self._hottest(told.get("calls", {}))
+        last = {row.task: row for row in map(_task, told.get("tasks", ()))}
         rows = [
-            (self._of_call[name], CallRow(name, count, self._of_call[name].rate))
-            for name, count in counts.items()
+            replace(last.pop(row.task), thread=row.thread) if row.task in last else row
+            for row in self.tasks
         ]
-        rows.sort(key=lambda row: (-row[0].recent(), -row[1].count, row[1].name))
-        self.calls = tuple(row for _, row in rows)
+        rows += last.values()
+        self.tasks = tuple(sorted(rows, key=lambda row: -row.faults))
 
     def _sample(self, counts: Mapping[str, int]) -> None:
         second = int(self._t)
@@ -246,7 +260,6 @@ class Model:
         self._t = max(self._t, t)
         match event.get("event"):
             case "injection":
-                self.skipped += int(event.get("watch_skipped", 0))
                 self._happened(
                     t,
                     str(event.get("site", "")).rpartition("/")[0],
@@ -258,6 +271,8 @@ class Model:
             case "control":
                 what = f"{event.get('what', '')} {event.get('detail', '')}".strip()
                 self._happened(t, "", "", what, "", event)
+            case "totals":
+                self._totals({key: told for key, told in event.items() if key != "event"})
             case "footer":
                 self.footer = event
                 self.rules = _last_counts(self.rules, event.get("rules", ()))
@@ -266,6 +281,9 @@ class Model:
 
     def _happened(self, t: float, task: str, rule: str, call: str, fault: str, event: Any) -> None:
         self._number += 1
+        if len(self.happened) == self.happened.maxlen:
+            self.injections -= bool(self.happened[0].rule)
+        self.injections += bool(rule)
         self.happened.append(Happened(self._number, t, task, rule, call, fault, event))
 
     def recent(self, events: Iterable[Mapping[str, Any]]) -> None:
@@ -295,6 +313,7 @@ def _rule(row: Mapping[str, Any]) -> RuleRow:
         name=str(row.get("rule", "")),
         text=str(row.get("text", "")),
         enabled=bool(row.get("enabled", True)),
+        next=bool(row.get("next", False)),
         probability=float(row.get("probability", 1.0)),
         limit=row.get("limit"),
         error=row.get("error"),
@@ -319,6 +338,7 @@ def _task(row: Mapping[str, Any]) -> TaskRow:
         str(row.get("thread", "")),
         int(row.get("calls", 0)),
         int(row.get("faults", 0)),
+        bool(row.get("ended", False)),
     )
 
 

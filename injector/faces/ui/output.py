@@ -23,6 +23,7 @@ _BEHIND = 256 << 10  # bytes: who is so far behind
 _LAST = 64 << 10  # looks at these only
 _PART = 8 << 10  # at a time, so that keys are not kept waiting
 _AT_ONCE = 64 << 10  # between two frames: to show a flood must not cost a processor
+_ALTERNATE = frozenset({47, 1047, 1049})  # the other screen, of programs that draw (xterm)
 _KEPT = 2000  # lines to scroll back to
 
 
@@ -43,12 +44,37 @@ class _Screen(pyte.Screen):
 
     def __init__(self, columns: int, lines: int) -> None:
         self.gone: deque[dict[int, Any]] = deque(maxlen=_KEPT)
+        self._main: tuple[list[dict[int, Any]], int, int] | None = None
         super().__init__(columns, lines)
+
+    @property
+    def scrolls(self) -> bool:
+        """Whether lines that leave it are kept: not those of a program that draws."""
+        return self._main is None
+
+    def set_mode(self, *modes: int, **how: Any) -> None:
+        if how.get("private") and _ALTERNATE.intersection(modes) and self._main is None:
+            rows = [dict(self.buffer[row]) for row in range(self.lines)]
+            self._main = rows, self.cursor.x, self.cursor.y
+            self.erase_in_display(2)
+        super().set_mode(*modes, **how)
+
+    def reset_mode(self, *modes: int, **how: Any) -> None:
+        super().reset_mode(*modes, **how)
+        if how.get("private") and _ALTERNATE.intersection(modes) and self._main is not None:
+            rows, column, line = self._main
+            self._main = None
+            self.buffer.clear()
+            drop = max(0, line + 1 - self.lines)  # the pane may be smaller now
+            self.gone.extend(rows[:drop])
+            for number, row in enumerate(rows[drop : drop + self.lines]):
+                self.buffer[number].update(row)
+            self.cursor.x, self.cursor.y = min(column, self.columns - 1), line - drop
 
     def index(self) -> None:
         top = self.margins.top if self.margins else 0
         bottom = self.margins.bottom if self.margins else self.lines - 1
-        if self.cursor.y == bottom and not top:
+        if self.cursor.y == bottom and not top and self.scrolls:
             self.gone.append(dict(self.buffer[0]))
         super().index()
 
@@ -96,9 +122,11 @@ class Pane:
         while len(rows) > lines and screen.cursor.y < len(rows) - 1:
             rows.pop()
         drop = max(0, len(rows) - lines)
-        screen.gone.extend(rows[:drop])
+        back = []
+        if screen.scrolls:
+            screen.gone.extend(rows[:drop])
+            back = [screen.gone.pop() for _ in range(min(len(screen.gone), lines - screen.lines))]
         rows = rows[drop:]
-        back = [screen.gone.pop() for _ in range(min(len(screen.gone), lines - screen.lines))]
         screen.buffer.clear()
         for number, row in enumerate([*reversed(back), *rows]):
             screen.buffer[number].update(row)

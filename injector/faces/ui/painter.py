@@ -8,12 +8,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 
+from rich.cells import cell_len
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from injector.faces.ui.panes import Drawing
+from injector.faces.ui.view import Drawing
 
 # Synchronized update: terminals that know it show the frame whole, others ignore it. No wrapping
 # at the margin meanwhile: should the terminal take a character for wider than we do, only that
@@ -33,11 +34,33 @@ def colors(environment: Mapping[str, str]) -> ColorSystem | None:
     return None if term in ("vt100", "vt220") else ColorSystem.STANDARD
 
 
+def is_utf8(environment: Mapping[str, str]) -> bool:
+    """Whether a terminal takes UTF-8, by its locale (locale(7)); where none is set it does."""
+    names = (environment.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    first = next(filter(None, names), "UTF-8")
+    return "UTF8" in first.upper().replace("-", "")
+
+
+_ASCII = str.maketrans("─│┃━╸·▸›…—↑↓←→▁▂▃▄▅▆▇█", "-||=-.>>~-^v<>" + "_.:-=+*#")  # cell for cell
+
+
+def _plain(text: str) -> str:
+    text = text.translate(_ASCII)
+    return text if text.isascii() else "".join(map(_ascii, text))
+
+
+def _ascii(character: str) -> str:
+    return character if character.isascii() else "?" * cell_len(character)
+
+
 class Painter:
     """Keeps what the terminal shows."""
 
-    def __init__(self, write: Callable[[bytes], None], system: ColorSystem | None) -> None:
+    def __init__(
+        self, write: Callable[[bytes], None], system: ColorSystem | None, *, utf8: bool = True
+    ) -> None:
         self._write = write
+        self._utf8 = utf8
         self._system = system
         # Only to resolve styles: it never prints.
         self._console = Console(file=io.StringIO(), color_system=None, width=1000)
@@ -71,7 +94,7 @@ class Painter:
         parts = []
         for text, style, _ in line.render(self._console):
             before, behind = self._code(style or Style.null())
-            parts.append(f"{before}{text}{behind}")
+            parts.append(f"{before}{text if self._utf8 else _plain(text)}{behind}")
         return "".join(parts)
 
     def _code(self, style: Style) -> tuple[str, str]:
