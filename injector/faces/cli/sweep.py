@@ -20,6 +20,7 @@ import click
 
 from injector.campaigns.executors import executor
 from injector.campaigns.outcome import Verdict
+from injector.campaigns.report import rank
 from injector.campaigns.store import FindingRow, Store
 from injector.campaigns.sweep import Began, Event, Found, Planned, Ran, Settings, Sweep
 from injector.faces.cli.check import gather
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _SHARD = re.compile(r"([1-9]\d{0,5})/([1-9]\d{0,5})")
-_STEPS = 10  # so many lines tell of progress where there is no terminal
+_STEPS = 10  # at most so many lines tell of progress where there is no terminal,
+_SECONDS = 5.0  # and none sooner after the last
 
 
 @click.command(
@@ -308,7 +310,7 @@ class _Teller:
                 f"inject: {_count(self._verdicts[Verdict.ERROR.value], 'run')} could not be made, "
                 f"the first is {self._trouble}"
             )
-        found = list(self.findings.values())
+        found = sorted(self.findings.values(), key=rank)
         if not self.done:
             lines.append(
                 "inject: nothing was tried: no call was recorded that a fault is plausible for"
@@ -397,7 +399,8 @@ class _Lines:
     def __init__(self, teller: _Teller, quiet: bool) -> None:
         self._teller = teller
         self._quiet = quiet
-        self._next = 0.0
+        self._step = 0
+        self._last = time.monotonic()
         self._told: set[str] = set()
 
     def show(self, event: Event) -> None:
@@ -410,9 +413,10 @@ class _Lines:
             case Planned() if not self._quiet:
                 say(teller.plan(event))
             case Ran() if not self._quiet and teller.campaign.settings.mode == "sites":
-                share = teller.done * _STEPS // max(teller.planned, 1)
-                if share > self._next and teller.done < teller.planned:
-                    self._next = share
+                step = teller.done * _STEPS // max(teller.planned, 1)
+                late = time.monotonic() >= self._last + _SECONDS
+                if late and step > self._step and teller.done < teller.planned:
+                    self._step, self._last = step, time.monotonic()
                     say(
                         f"inject: {teller.done} of {_count(teller.planned, 'run')}, "
                         f"{teller.rate:.0f} a second, {_count(len(teller.findings), 'finding')}"
