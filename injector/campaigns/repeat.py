@@ -41,6 +41,8 @@ def repeat_line(
     timeout = [] if limit is None or verdict not in _ENDLESS else ["--timeout", f"{limit:.4g}s"]
     options = [*timeout, *(word for rule in rules for word in ("-e", rule))]
     line = f"{shlex.join(['inject', 'run', *options, '--', *words])} </dev/null"
+    if leaves_files:
+        line = f"export TMPDIR=$(mktemp -d) && {line}"
     if checked is not None and "INJECT_OUTPUT" in checked:
         line = (
             "export INJECT_OUTPUT=$(mktemp -d) && "
@@ -49,7 +51,7 @@ def repeat_line(
     elif prints:
         line = f'out=$(mktemp) && {line} >"$out"'
     if leaves_files:
-        line = f'export TMPDIR=$(mktemp -d) && {line}; ls -A "$TMPDIR"'
+        line += '; ls -A "$TMPDIR"'
     if setup is not None:
         line = f"{_shell(setup)} && {line}"
     if checked is not None:

@@ -7,6 +7,7 @@ they all say what is computed here. Texts are the target's own and may hold anyt
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
@@ -221,6 +222,11 @@ def worst(runs: Sequence[Run]) -> str:
     return min((run.verdict for run in runs), key=VERDICTS.index)
 
 
+def _showing(finding: Finding) -> tuple[bool, float]:
+    """Return what a finding of several shards is shown by: that repeats, else the first run."""
+    return finding.flaky is not False, finding.run.number if finding.run else math.inf
+
+
 def rank(finding: Finding | FindingRow) -> tuple[int, bool, int, str]:
     """Return what findings are ordered by, the worst first."""
     flaky = finding.flaky is True
@@ -302,14 +308,17 @@ def _shard(options: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Put findings of one fingerprint together; one that was reproduced anywhere is not flaky."""
+    """Put findings of one fingerprint together; one that was reproduced anywhere is not flaky.
+
+    Of several it is shown by the one whose run is first in the plan, as in an undivided sweep.
+    """
     found: dict[str, Finding] = {}
     for one in findings:
         known = found.get(one.fingerprint)
         if known is None:
             found[one.fingerprint] = one
             continue
-        better = one if one.flaky is False and known.flaky is not False else known
+        better = min(known, one, key=_showing)
         verified = [flaky for flaky in (known.flaky, one.flaky) if flaky is not None]
         found[one.fingerprint] = replace(
             better, runs=known.runs + one.runs, flaky=all(verified) if verified else None

@@ -39,7 +39,6 @@ _TIMES = 10  # so many times as long as without faults is a hang
 _RECORDING = 100  # times slower a recording may be
 _NO_LEAK_CHECK = "LeakSanitizer does not work under ptrace"  # lsan_common_linux.cpp
 _UNNAMED = ":name=rule-1"
-_NUMBERED = ("socket:", "pipe:", "anon_inode:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -648,7 +647,11 @@ def _after(run: RunRow) -> str:
 
 
 def _file(path: str) -> str:
-    return f" of {path}" if path and not path.startswith(_NUMBERED) else ""
+    kind, nameless, rest = path.partition(":[")  # pipe:[4711], anon_inode:[eventfd]
+    if not nameless:
+        return f" of {path}" if path else ""
+    name = rest.removesuffix("]") if kind == "anon_inode" else kind
+    return f" of {'an' if name[:1] in 'aeiou' else 'a'} {name}"
 
 
 def _words(fault: str) -> str:

@@ -141,6 +141,15 @@ def test_one_finding_of_two_shards(tmp_path: Path) -> None:
     assert load([two, unknown]).findings[0].flaky is True
 
 
+def test_a_finding_of_two_shards_is_shown_by_the_first_run_of_the_plan(tmp_path: Path) -> None:
+    keys = [run.key for run in RUNS]
+    shown = [replace(FINDINGS[1], run=key, command=f"repeat {key}") for key in keys[:2]]
+    paths = [database(tmp_path / f"{n}.db", findings=[one]) for n, one in enumerate(shown)]
+    for order in (paths, paths[::-1]):
+        (finding,) = load(order).findings
+        assert (finding.run and finding.run.key, finding.command) == (keys[0], f"repeat {keys[0]}")
+
+
 def test_a_made_run_counts_before_a_planned_one(tmp_path: Path) -> None:
     planned = [replace(run, verdict=None) for run in RUNS]
     one = database(tmp_path / "1.db", planned, [])

@@ -28,6 +28,7 @@ from injector.faces.cli.common import time_span
 from injector.faces.cli.completion import rules, scenarios
 from injector.faces.cli.printer import say
 from injector.faces.cli.usage import WithCommand
+from injector.faces.report.words import pasteable, plain
 from injector.linux.launch import find, hold_standard_descriptors
 from injector.rules.scenario.text import rule_text
 from injector.words.errors import InjectError
@@ -239,7 +240,7 @@ class _Teller:
                 self.planned = max(self.planned, self.done)
                 self._verdicts[outcome.verdict.value] += 1
                 if outcome.verdict is Verdict.ERROR:
-                    self._trouble = self._trouble or f"{run.key}: {outcome.detail}"
+                    self._trouble = self._trouble or plain(f"{run.key}: {outcome.detail}")
             case Found(finding):
                 self.findings[finding.fingerprint] = finding
 
@@ -280,7 +281,7 @@ class _Teller:
 
     def finding(self, finding: FindingRow) -> str:
         """Return a finding as it is found."""
-        return f"inject: {finding.verdict}: {finding.title}"
+        return f"inject: {finding.verdict}: {plain(finding.title)}"
 
     def stopped(self) -> str:
         """Return how to go on."""
@@ -335,9 +336,9 @@ class _Teller:
         for number, one in enumerate(found, 1):
             lines.append(
                 f"  {number:>{wide}}  {one.verdict:<{verdict}}  {_count(one.runs, 'run'):<{runs}}  "
-                f"{_again(one):<{again}}  {one.title}"
+                f"{_again(one):<{again}}  {plain(one.title)}"
             )
-            lines.append(f"  {'':>{wide}}  {one.command}")
+            lines.append(f"  {'':>{wide}}  {pasteable(one.command)}")
         return lines
 
     def status(self) -> int:
