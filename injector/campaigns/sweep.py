@@ -338,7 +338,7 @@ class Sweep:
         )
 
     def _now(self, wish: Attempt) -> Attempted:
-        return self._pool.submit(attempt, wish).result()
+        return self._made(self._pool.submit(attempt, wish), wish.job.number)
 
     def _recording(self, rules: tuple[str, ...]) -> Attempt:
         job = self._job(rules)
