@@ -257,6 +257,11 @@ class _Teller:
             f"inject: without faults it takes {seconds:.2f} s; one that takes longer than "
             f"{event.limit:.4g} s hangs; the results are in {self.campaign.path}"
         ]
+        if self.campaign.settings.workdir is None:
+            lines.append(
+                "inject: without --workdir all runs work in this folder, and what they do to files "
+                "in it is not compared"
+            )
         if baseline.first.result.status:
             lines.append(
                 f"inject: warning: it ends with status {baseline.first.result.status} without "
