@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from injector.campaigns.folders import digests, empty, remove
+from injector.campaigns.folders import copy, digests, empty, remove
 from injector.campaigns.points import Point, Recorder, watched
 from injector.campaigns.trial import Bench, Fired, Job, Result, carry_out
 from injector.campaigns.witness import END, Witness
@@ -125,7 +125,7 @@ def attempt(wish: Attempt, bench: Bench) -> Attempted:
     with _folder(bench.folder, wish.keep) as folder:
         work, temporary = os.path.join(folder, "work"), os.path.join(folder, "tmp")
         if job.workdir is not None:
-            shutil.copytree(job.workdir, work, symlinks=True, dirs_exist_ok=True)
+            copy(job.workdir, work)
         given = sorted(digests(work, read=False))
         calls = {*job.watched, END, *(watched(wish.wanted) if wish.record else ())}
         job = replace(

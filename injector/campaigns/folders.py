@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -34,6 +35,27 @@ def claim() -> tuple[str, int]:
 def hold(folder: str) -> int:
     """Hold a claimed folder, as others may too; return the descriptor that does."""
     return locks.share(os.path.join(folder, _LOCK))
+
+
+def copy(template: str, to: str) -> None:
+    """Copy a folder with all that is in it, as `cp -a` does, to one that is new or empty.
+
+    Raises:
+        OSError: something in it cannot be copied; its text says what and why.
+    """
+    try:
+        shutil.copytree(template, to, symlinks=True, copy_function=_copy, dirs_exist_ok=True)
+    except shutil.Error as error:
+        source, _, why = error.args[0][0]
+        raise OSError(f"{source} cannot be copied: {why}") from error
+
+
+def _copy(source: str, to: str) -> None:
+    mode = os.lstat(source).st_mode
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        os.mknod(to, mode)
+    else:
+        shutil.copy2(source, to)
 
 
 def remove(folder: str) -> None:

@@ -282,9 +282,10 @@ def _files(learned: Learned) -> Iterator[Proposal]:
         seen, name = ours[path], _slug(path)
         at = f"path={quote(_lasting(path, seen, learned.pids))}"
         rules = []
-        if calls := _names(seen, WRITES | COPIES | SIZES & {"fallocate"}):
+        growing = WRITES | COPIES | SIZES & {"fallocate"}
+        if calls := _names(seen, growing):
             rules.append(f"{calls}:{at}:error=ENOSPC:name={name}-full")
-            rules.append(f"{calls}:{at}:when=2+:error=EIO:name={name}-breaks")
+            rules.append(f"{calls}:{at}{_midway(seen, growing)}:error=EIO:name={name}-breaks")
         if calls := _names(seen, GROUPS["write"]):
             rules.append(f"{calls}:{at}:short=50%:name={name}-short")
         if calls := _names(seen, SYNCS):
@@ -340,10 +341,16 @@ def _network(learned: Learned) -> Iterator[Proposal]:
 
 def _transfers(seen: Counter[str], at: str, name: str) -> Iterator[str]:
     if calls := _names(seen, READS):
-        yield f"{calls}:fd=socket:{at}:when=2+:error=ECONNRESET:name={name}-reset"
+        midway = _midway(seen, READS)
+        yield f"{calls}:fd=socket:{at}{midway}:error=ECONNRESET:name={name}-reset"
         yield f"{calls}:fd=socket:{at}:delay=200ms:name={name}-slow"
     if calls := _names(seen, WRITES):
         yield f"{calls}:fd=socket:{at}:probability=10%:error=EPIPE:name={name}-gone"
+
+
+def _midway(seen: Counter[str], calls: Iterable[str]) -> str:
+    """Return what lets the first call pass, where there is a second that can fail."""
+    return ":when=2+" if sum(seen[name] for name in calls) > 1 else ""
 
 
 def _limits(learned: Learned) -> Iterator[Proposal]:

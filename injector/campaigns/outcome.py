@@ -60,7 +60,8 @@ class Report:
     frame: str = ""
 
     def __str__(self) -> str:
-        return " ".join(part for part in (self.kind, self.message, self.frame) if part)
+        told = f"{self.kind} {self.message}".strip()
+        return f"{told} in {self.frame}" if self.frame else told
 
 
 _NORMALISED = (
@@ -86,7 +87,7 @@ _SANITIZER = re.compile(
     r"(?P<what>[^\n]*)"
 )
 _UNDEFINED = re.compile(r"^(?P<where>\S+?):\d+(?::\d+)?: runtime error: (?P<what>.*)$", re.M)
-_FRAME = re.compile(r"^\s*#\d+ (?:0x[0-9a-f]+ )?(?:in )?(?P<name>[^\s(+]+)", re.M)
+_FRAME = re.compile(r"^\s*#\d+ (?:0x[0-9a-f]+ )?(?:in )?(?P<name>(?!0x)[^\s(+]+)", re.M)
 _INSIDE = re.compile(
     r"^(?:__interceptor_|__sanitizer|__asan|__msan|__tsan|__lsan|__ubsan|_*libc_|operator$|"
     r"malloc$|calloc$|realloc$|free$|(?:str|mem)[a-z]+$|raise$|abort$|\(|<null>)"
@@ -141,7 +142,9 @@ def report(text: str) -> Report | None:
     """Return what a program's stderr tells of its own failure, None if nothing."""
     found = _SANITIZER.search(text)
     if found:
-        what = re.split(r" on (?:unknown )?address| \(pid|: \d| in \S+$|\(", found["what"])[0]
+        what = re.split(r" on (?:(?:unknown )?address|0x)| \(pid|: \d| in \S+$|\(", found["what"])[
+            0
+        ]
         return Report(found["who"], normal(what), _frame(text[found.end() :]))
     found = _UNDEFINED.search(text)
     if found:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from injector.campaigns.plausible import CALLS, plausible
+from injector.campaigns.stacks import of_a_sanitizer
 from injector.campaigns.store import PointRow
 from injector.campaigns.witness import Witness
 from injector.engines.call import StoppedCall
@@ -40,7 +41,8 @@ class Recorder(Witness):
     """Decides as the rules of `under` say, which may be none, and writes down every call.
 
     With `wanted` only calls that its rules match are points, and their faults are the rules'.
-    Calls of the dynamic loader are none: no program can handle their failure.
+    Calls of the dynamic loader and of a sanitizer's run time are none: no program can handle
+    their failure.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class Recorder(Witness):
     def decide(self, call: Call) -> Order | None:
         """Write down the call; answer as the rules say."""
         assert isinstance(call, StoppedCall)  # an engine's own, which has a stack
-        if faults := self._faults(call):
+        if (faults := self._faults(call)) and not _instrument(call.frames()):
             self.points.append(Point(self._row(call), faults))
         return super().decide(call)
 
@@ -99,6 +101,10 @@ class Recorder(Witness):
         told = self._told[kind] = self._told.get(kind, 0) + 1
         args = self._stable(arguments(call)) if told <= _TOLD else ""
         return PointRow(call.site, call.name, args, path, stack, kind)
+
+
+def _instrument(frames: Stack) -> bool:
+    return bool(frames) and of_a_sanitizer(frames[0].function, frames[0].library)
 
 
 def watched(wanted: Scenario | None) -> frozenset[str]:

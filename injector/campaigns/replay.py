@@ -18,6 +18,7 @@ from injector.engines.notify import ROLES
 from injector.rules.plan import Plan, PlanDecider, Planned
 from injector.session.journal import read
 from injector.words.errors import InjectError
+from injector.words.events import FORMAT
 
 _CREATIONS = ("clone", "clone3")  # the ptrace engine's filter stops all or only some of them
 
@@ -38,11 +39,6 @@ class Ending:
     how: str
     failure: int  # 2 a crash or a hang, 1 a status other than 0, 0 none
     t: float = 0.0
-
-    @property
-    def words(self) -> str:
-        """What a person reads."""
-        return self.how or "an end that the journal does not have"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +64,18 @@ def recorded(path: Path) -> Recorded:
     header = events[0] if events else {}
     if header.get("event") != "header":
         raise InjectError(f"{path} is no journal", help="inject run --journal FILE writes one")
+    if header.get("format") != FORMAT:
+        raise InjectError(
+            f"{path} is a journal of format {header.get('format')}, known is {FORMAT}",
+            help=f"replay it with inject {header.get('version', 'of its time')}",
+        )
+    try:
+        return _recorded(path, header, events)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InjectError(f"{path} holds what inject does not write: {error!r}") from error
+
+
+def _recorded(path: Path, header: Mapping[str, Any], events: list[dict[str, Any]]) -> Recorded:
     if header["pids"]:
         raise InjectError(
             f"{path} is of a process that was attached to: its sites count from then on",
@@ -164,8 +172,11 @@ def _verdict(original: Recorded, now: Ending, check: int | None) -> Verdict:
     if check is not None:
         return Verdict.REPRODUCED if check else Verdict.FIXED
     before = original.ending
-    # Of a journal that breaks off only the faults are known, and they were injected.
-    if now.how == before.how or (original.torn and now.how.startswith(before.how)):
+    if original.torn:
+        # Nothing says how it ended; a crash before that is known.
+        same = now.how.startswith(before.how) and bool(now.failure)
+        return Verdict.REPRODUCED if same else Verdict.FIXED if before.failure else Verdict.UNKNOWN
+    if now.how == before.how:
         return Verdict.REPRODUCED
     return Verdict.FIXED if now.failure < before.failure else Verdict.OTHERWISE
 

@@ -6,14 +6,14 @@ they all say what is computed here. Texts are the target's own and may hold anyt
 
 from __future__ import annotations
 
-import functools
 import json
+import math
 import os
 import re
 import shlex
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,10 +22,9 @@ from urllib.parse import quote
 
 from injector.campaigns.outcome import Verdict
 from injector.campaigns.repeat import repeat_line
-from injector.campaigns.store import SCHEMA, Campaign, PointRow, RunRow, Store
-from injector.linux.unwind import demangled
+from injector.campaigns.stacks import site_function
+from injector.campaigns.store import SCHEMA, Campaign, FindingRow, PointRow, RunRow, Store
 from injector.words.errors import InjectError
-from injector.words.syscalls import X86_64
 
 FAILURES = tuple(one.value for one in Verdict if one.failed)
 """The verdicts that are failures of the program, the worst first."""
@@ -49,8 +48,9 @@ MEANINGS = {
     PLANNED: "not run yet",
 }
 
-_WHERE = frozenset(("shard", "cwd"))
-"""Options in which shards of one campaign differ: each job of a CI has a folder of its own."""
+_WHERE = frozenset(("shard", "cwd", "limit"))
+"""Options in which shards of one campaign differ: each job of a CI has a folder and a speed of
+its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +101,6 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """A frame of a call stack, taken apart."""
-
-    function: str  # demangled, "" if unknown
-    library: str
-    place: str  # what to call it: the function, else library+address
-    own: bool  # the program's, not the C library's or the language's run time
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
     """A kind of call, a row of the matrix: same system call from the same stack."""
 
@@ -152,8 +142,8 @@ class Report:
 
     @property
     def kinds(self) -> int:
-        """How many kinds of fault: same stack, call and fault."""
-        return len({(run.kind, run.fault) for run in self.runs})
+        """How many kinds of call: same call from the same stack."""
+        return len({point.kind for point in self.points.values()})
 
     @property
     def seconds(self) -> float:
@@ -190,9 +180,12 @@ class Report:
             run.rules,
             run.number,
             verdict=run.verdict,
+            fingerprint=run.fingerprint,
             prints=bool((self.campaign.baseline.get("stdout") or {}).get("size")),
+            limit=options.get("limit"),
             setup=options.get("setup"),
             check=options.get("check"),
+            teardown=options.get("teardown"),
             workdir=options.get("workdir"),
         )
 
@@ -229,61 +222,20 @@ def worst(runs: Sequence[Run]) -> str:
     return min((run.verdict for run in runs), key=VERDICTS.index)
 
 
+def _showing(finding: Finding) -> tuple[bool, float]:
+    """Return what a finding of several shards is shown by: that repeats, else the first run."""
+    return finding.flaky is not False, finding.run.number if finding.run else math.inf
+
+
+def rank(finding: Finding | FindingRow) -> tuple[int, bool, int, str]:
+    """Return what findings are ordered by, the worst first."""
+    flaky = finding.flaky is True
+    return VERDICTS.index(finding.verdict), flaky, -finding.runs, finding.title
+
+
 def fault_name(fault: str) -> str:
     """Return a fault as a column is headed: `EIO`, `short 1`."""
     return fault.removeprefix("error=").replace("=", " ")
-
-
-# ---- call stacks
-
-_FRAME = re.compile(r"(.*?)(?:\+0x[0-9a-f]+)?(?: \((.*)\))?", re.DOTALL)
-_RUN_TIME = re.compile(
-    r"ld-(linux|musl|\d)|lib(c|m|dl|rt|pthread|util|resolv|nsl|stdc\+\+|gcc_s)[-.]"
-    r"|libnss_|lib(a|t|l|m|ub|hwa)san\.|\[vdso\]|linux-vdso"
-)
-_WRAPPER = re.compile(r"_*(?:libc_|GI_)*_*(\w+?)(?:64)?(?:_no_?cancel\w*)?")
-_GO = re.compile(r"(internal/)?(runtime|syscall|poll)[./]|golang\.org/x/sys/")
-_CALLERS = 3
-
-
-@functools.lru_cache(maxsize=1 << 14)
-def frame(text: str) -> Frame:
-    """Take one frame apart: `function+0x1c (library)`, or an address for the function."""
-    found = _FRAME.fullmatch(text)
-    assert found is not None  # every group may be empty
-    name, library = found[1], found[2] or ""
-    base = library.rpartition("/")[2]
-    if re.fullmatch("0x[0-9a-f]+", name):
-        return Frame("", library, f"{base}+{name}" if base else name, _is_own("", base))
-    function = demangled(name) or name
-    return Frame(function, library, function, _is_own(function, base))
-
-
-def _is_own(function: str, library: str) -> bool:
-    if _RUN_TIME.match(library):
-        return False
-    # In a static program the C library's wrappers stand in the program's own file.
-    wrapper = _WRAPPER.fullmatch(function)
-    if wrapper and (wrapper[1] in X86_64.numbers):
-        return False
-    return not _GO.match(function)
-
-
-def own_frames(stack: Sequence[str]) -> Iterator[Frame]:
-    """Yield the frames that are the program's own, innermost first."""
-    return (one for one in map(frame, stack) if one.own)
-
-
-def site_function(stack: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Return what to call a place: the nearest own function that has a name, and its callers.
-
-    ("", ()) for no stack.
-    """
-    frames = list(own_frames(stack)) or [frame(text) for text in stack]
-    if not frames:
-        return "", ()
-    at = next((index for index, one in enumerate(frames) if one.function), 0)
-    return frames[at].place, tuple(one.place for one in frames[at + 1 : at + 1 + _CALLERS])
 
 
 # ---- databases
@@ -356,24 +308,22 @@ def _shard(options: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Put findings of one fingerprint together; one that was reproduced anywhere is not flaky."""
+    """Put findings of one fingerprint together; one that was reproduced anywhere is not flaky.
+
+    Of several it is shown by the one whose run is first in the plan, as in an undivided sweep.
+    """
     found: dict[str, Finding] = {}
     for one in findings:
         known = found.get(one.fingerprint)
         if known is None:
             found[one.fingerprint] = one
             continue
-        better = one if one.flaky is False and known.flaky is not False else known
+        better = min(known, one, key=_showing)
         verified = [flaky for flaky in (known.flaky, one.flaky) if flaky is not None]
         found[one.fingerprint] = replace(
             better, runs=known.runs + one.runs, flaky=all(verified) if verified else None
         )
-    return tuple(
-        sorted(
-            found.values(),
-            key=lambda one: (VERDICTS.index(one.verdict), one.flaky is True, -one.runs, one.title),
-        )
-    )
+    return tuple(sorted(found.values(), key=rank))
 
 
 def _load_one(path: Path) -> Report:

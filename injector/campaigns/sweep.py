@@ -6,6 +6,7 @@ in the store before it is told. Whatever ends us, a Sweep over the same store go
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,7 @@ from injector.campaigns.outcome import Outcome, Verdict
 from injector.campaigns.plausible import modes, usual
 from injector.campaigns.points import Point, faults_of, representatives
 from injector.campaigns.repeat import repeat_line
+from injector.campaigns.stacks import bare, site_function
 from injector.campaigns.store import Campaign, FindingRow, Mode, PointRow, RunRow, Store
 from injector.campaigns.trial import Job, Result
 from injector.rules.scenario.oneline import parse_rules
@@ -35,8 +37,8 @@ _UNLIMITED = 120.0  # seconds for the first run, of which nobody knows how long 
 _LEAST = 5.0  # seconds before a run counts as hung
 _TIMES = 10  # so many times as long as without faults is a hang
 _RECORDING = 100  # times slower a recording may be
-_NUMBERED = ("socket:", "pipe:", "anon_inode:")
-_LIBRARIES = ("libc.so", "libc-", "ld-linux", "ld-musl", "libpthread", "[vdso]")
+_NO_LEAK_CHECK = "LeakSanitizer does not work under ptrace"  # lsan_common_linux.cpp
+_UNNAMED = ":name=rule-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ class _Chain:
 
     def text(self) -> str:
         last = None if self.onward else self.number
-        return rule_text(replace(self.rule, when=When(self.number, last)))
+        # It is the only rule, whose name this is without a word.
+        return rule_text(replace(self.rule, when=When(self.number, last))).removesuffix(_UNNAMED)
 
 
 class Sweep:
@@ -235,7 +238,7 @@ class Sweep:
         recording = self._record(())
         calls = dict(recording.result.calls)
         self._baseline = Baseline.of((first, second, recording), calls)
-        options = {**self.settings.as_json(), "shard": list(self._shard)}
+        options = {**self.settings.as_json(), "shard": list(self._shard), "limit": self._limit}
         made = datetime.now(UTC).isoformat(timespec="seconds")
         self._store = Store.create(
             self.path,
@@ -273,8 +276,7 @@ class Sweep:
                 help="go on with that version, or begin again with --db FILE",
             )
         self._baseline = Baseline.from_json(campaign.baseline)
-        seconds = self._baseline.first.result.seconds
-        self._limit = self.settings.timeout or max(_LEAST, _TIMES * seconds)
+        self._limit = campaign.options.get("limit", self._limit)
         self._number = max((run.number for run in store.runs()), default=3)
         if "" not in store.recorded():
             points = self._record(()).points
@@ -288,7 +290,15 @@ class Sweep:
         result = run.result
         name = self.settings.command[0]
         if result.error:
-            raise InjectError(result.error)
+            help_ = ""
+            if self.settings.workdir and "/" in name and not os.path.isabs(name):
+                help_ = "in a copy of the --workdir a relative path leads elsewhere: say it in full"
+            raise InjectError(result.error, help=help_)
+        if _NO_LEAK_CHECK in result.stderr.tail:
+            raise InjectError(
+                f"{name} cannot be recorded: its LeakSanitizer does not work while it is traced",
+                help="leave it out of all runs: ASAN_OPTIONS=detect_leaks=0 inject sweep …",
+            )
         if result.timed_out:
             raise InjectError(
                 f"{name} did not end within {self._limit:g} s without any fault",
@@ -328,7 +338,7 @@ class Sweep:
         )
 
     def _now(self, wish: Attempt) -> Attempted:
-        return self._pool.submit(attempt, wish).result()
+        return self._made(self._pool.submit(attempt, wish), wish.job.number)
 
     def _recording(self, rules: tuple[str, ...]) -> Attempt:
         job = self._job(rules)
@@ -560,25 +570,21 @@ class Sweep:
     def _finding(self, run: RunRow, count: int) -> FindingRow:
         assert run.fingerprint is not None and run.verdict is not None
         where = self._where(run)
-        title = f"{run.syscall} {_words(run.fault)}{where}: {run.detail}"
+        title = f"{run.syscall} {_words(run.fault)}{where}{_after(run)}: {run.detail}"
         command = self.command(run)
         return FindingRow(run.fingerprint, run.verdict, run.key, count, None, command, title)
 
     def _where(self, run: RunRow) -> str:
         """Return on which file, and in which of the program's functions the fault was."""
         point = self._points.get(run.site)
-        if point is None:
-            return ""
-        known = point.path and not point.path.startswith(_NUMBERED)
-        file = f" of {point.path}" if known else ""
-        for frame in point.stack:
-            name, _, library = frame.partition(" (")
-            if any(one in library for one in _LIBRARIES):
-                continue
-            if name.startswith("0x"):
-                return f"{file} at {library.rpartition('/')[2].rstrip(')')}+{name}"
-            return f"{file} in {name.partition('+')[0]}"
-        return file
+        if point is None:  # a count has no place; what it met has a path
+            fired = (run.result or {}).get("injections") or [{}]
+            return _file(fired[0].get("path", ""))
+        file = _file(point.path)
+        function, _ = site_function(point.stack)
+        if not function:
+            return file
+        return f"{file} {'at' if '+0x' in function else 'in'} {bare(function)}"
 
     def _keep_finding(self, finding: FindingRow) -> None:
         self._findings[finding.fingerprint] = finding
@@ -612,9 +618,12 @@ class Sweep:
             run.rules,
             run.number,
             verdict=run.verdict,
+            fingerprint=run.fingerprint or "",
             prints=bool(self.baseline.first.result.stdout.size),
+            limit=self._limit,
             setup=settings.setup,
             check=settings.check,
+            teardown=settings.teardown,
             workdir=settings.workdir,
         )
 
@@ -628,6 +637,21 @@ def _told(points: Iterable[Point], runs: Iterable[RunRow]) -> Iterator[PointRow]
         told = row.site in tried or row.kind not in kinds
         kinds.add(row.kind)
         yield row if told else replace(row, stack=())
+
+
+def _after(run: RunRow) -> str:
+    if run.mode != "second":
+        return ""
+    place, _, fault = run.rules[0].partition(":")  # site=0/openat#3:error=EACCES
+    return f" after {place.rpartition('/')[2].partition('#')[0]} {_words(fault)}"
+
+
+def _file(path: str) -> str:
+    kind, nameless, rest = path.partition(":[")  # pipe:[4711], anon_inode:[eventfd]
+    if not nameless:
+        return f" of {path}" if path else ""
+    name = rest.removesuffix("]") if kind == "anon_inode" else kind
+    return f" of {'an' if name[:1] in 'aeiou' else 'a'} {name}"
 
 
 def _words(fault: str) -> str:

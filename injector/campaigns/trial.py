@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from injector.campaigns.folders import copy
 from injector.campaigns.outcome import CRASHES
 from injector.linux.forker import Forker
 from injector.linux.keeper import Keeper
@@ -454,7 +455,7 @@ def _place(job: Job, bench: Bench | None) -> Iterator[_Place]:
         cwd = os.path.abspath(job.cwd)
         if job.workdir is not None:
             cwd = os.path.join(folder, "work")
-            shutil.copytree(job.workdir, cwd, symlinks=True)
+            copy(job.workdir, cwd)
         out, err = (
             stack.enter_context(open(os.path.join(folder, name), "w+b"))
             for name in ("stdout", "stderr")

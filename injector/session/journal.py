@@ -57,7 +57,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the events of a journal; a torn last line is left out.
 
     Raises:
-        InjectError: the file cannot be read, or a line before the last is no JSON.
+        InjectError: the file cannot be read, or a line before the last is no event in JSON.
     """
     try:
         lines = path.read_bytes().split(b"\n")
@@ -67,8 +67,11 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
         if not line:
             continue
         try:
-            yield json.loads(line)
+            event = json.loads(line)
         except ValueError as error:
             if number == len(lines):
                 return
             raise InjectError(f"{path}:{number}: this line is not JSON") from error
+        if not isinstance(event, dict) or "event" not in event:
+            raise InjectError(f"{path}:{number}: this line is no event of a journal")
+        yield event

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from injector.campaigns.folders import claim, empty, hold
+from injector.campaigns.folders import claim, copy, digests, empty, hold, remove
 
 CLAIM = """
 from injector.campaigns.folders import claim
@@ -69,3 +71,27 @@ def test_a_folder_that_is_used_again_is_empty_whatever_the_target_made_of_it(
     assert (list(work.iterdir()) if work.is_dir() else []) == []
     assert not work.is_symlink()
     assert (elsewhere / "kept").read_text() == "mine"
+
+
+def test_a_copy_has_all_that_a_folder_can_hold(tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    (template / "closed").mkdir(parents=True)
+    (template / "closed" / "file").write_text("text")
+    (template / "dangling").symlink_to("nowhere")
+    os.mkfifo(template / "fifo", 0o640)
+    with socket.socket(socket.AF_UNIX) as served:
+        served.bind(str(template / "socket"))
+    (template / "closed").chmod(0o555)
+    made = tmp_path / "made"
+    copy(str(template), str(made))
+    assert digests(str(made)) == digests(str(template))
+    assert stat.filemode((made / "fifo").lstat().st_mode) == "prw-r-----"
+    assert (made / "socket").is_socket()
+    for folder in (template, made):
+        remove(str(folder))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_copied_is_said(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file or directory"):
+        copy(str(tmp_path / "none"), str(tmp_path / "made"))

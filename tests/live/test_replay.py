@@ -191,9 +191,40 @@ def test_a_journal_that_breaks_off(victim: Victim, tmp_path: Path) -> None:
     kept = lines[: places[4]]
     torn.write_bytes(b"".join(kept) + lines[places[4]][:40])
     status, _, err = replay(torn, "--", *command)
-    assert status == 1, err
+    assert status == 3, err
     assert "of a run whose journal breaks off" in err
-    assert "reproduced: 4 of 4 faults at their sites; exit 0, where the journal has an end" in err
+    assert (
+        "could not tell: 4 of 4 faults at their sites; exit 0, where the journal has no end" in err
+    )
+    status, _, err = replay(torn, "--", "sh", "-c", '"$@"; exit 4', "sh", *command)
+    assert status == 3 and "could not tell: 0 of 4 faults" in err
+
+
+def test_a_failure_of_a_run_whose_end_nobody_wrote(tmp_path: Path) -> None:
+    journal = tmp_path / "j"
+    record(journal, ["write:fd=1:error=EIO"], ["sh", "-c", "echo x || exit 4"])
+    whole = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(line for line in whole if b'"footer"' not in line))
+    status, _, err = replay(journal)
+    assert status == 1, err
+    assert "reproduced: 1 of 1 fault at their sites; exit 4, where the journal has no end" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"event":"header","format":99,"version":"7.1"}\n', "format 99, known is 1"),
+        ('{"event":"header","format":1}\n', "holds what inject does not write"),
+        ("[1]\n", "1: this line is no event of a journal"),
+        ("7\n", "1: this line is no event of a journal"),
+        ("", "is no journal"),
+    ],
+)
+def test_what_is_no_journal_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "cut").write_text(text)  # also the name of a program
+    status, out, err = finish([*INJECT, "replay", "cut"], cwd=tmp_path)
+    assert (status, out) == (125, "")
+    assert said in err and "Traceback" not in err
 
 
 def test_what_was_steered_by_hand(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from injector.campaigns.stacks import of_a_sanitizer
+
 from .conftest import Victim
 from .harness import INJECT, finish
 from .sweeping import Swept, sweep
@@ -81,6 +83,41 @@ def test_the_second_fault_is_found_at_depth_two_alone(
     assert finding.command.count(" -e ") == 2
     (run,) = (run for run in swept.runs if run.key == finding.run)
     assert run.mode == "second" and run.site in {point.site for point in swept.points}
+
+
+SANITIZED = """
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(void) {
+    char *text = malloc(8);
+    int fd = open("input", O_RDONLY);
+    if (fd < 0) free(text);
+    close(fd);
+    free(text);
+    return 0;
+}
+"""
+
+
+def test_a_sanitizer_reports_and_is_not_tried_itself(template: str, tmp_path: Path) -> None:
+    (tmp_path / "twice.c").write_text(SANITIZED)
+    program = str(tmp_path / "twice")
+    assert finish(["gcc", "-g", "-fsanitize=address", f"{program}.c", "-o", program])[0] == 0
+    arguments = ["--workdir", template, "--jobs", "1"]
+    refused = sweep(tmp_path, arguments, [program])
+    assert (refused.status, refused.runs) == (125, ())
+    assert "its LeakSanitizer does not work while it is traced" in refused.err
+    env = {"ASAN_OPTIONS": "detect_leaks=0"}
+    swept = sweep(tmp_path, arguments, [program], env=env)
+    assert swept.status == 1, swept.err
+    assert not any(of_a_sanitizer(point.stack[0], "") for point in swept.points if point.stack)
+    assert len(swept.points) < 10  # there are a hundred calls of the sanitizer
+    assert failed(swept) == {("crash", "openat", f"error={name}") for name in ("EACCES", "EMFILE")}
+    assert any(
+        "in main: AddressSanitizer attempting double-free in main" in one.title
+        for one in swept.findings
+    )
 
 
 def test_an_invariant_that_does_not_hold(victim: Victim, template: str, tmp_path: Path) -> None:

@@ -92,6 +92,13 @@ def test_nothing_seen_proposes_nothing() -> None:
     assert proposed(Learned()) == ((), {})
 
 
+@pytest.mark.parametrize(("writes", "when"), [(1, "1+"), (2, "2+")])
+def test_what_breaks_midway_has_a_call_to_break(writes: int, when: str) -> None:
+    rules, _ = proposed(learned(**{"/d/f": {"write": writes}}))
+    (breaks,) = (rule for rule in rules if rule.name.endswith("-breaks"))
+    assert str(breaks.when) == when
+
+
 def test_many_paths_are_told_by_their_folders() -> None:
     paths = [f"/usr/lib/python/{n % 4}/file{n}" for n in range(400)] + ["/root/.rc", "/a"]
     text = "\n".join(face._files({path: Counter(openat=1) for path in paths}))

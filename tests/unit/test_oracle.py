@@ -53,7 +53,7 @@ CASES: list[tuple[str, Attempted, str, str]] = [
         "sanitizer",
         run(status=1, stderr=Output(9, "y", ASAN)),
         "crash",
-        "crash AddressSanitizer heap-use-after-free f",
+        "crash AddressSanitizer heap-use-after-free in f",
     ),
     ("hang", run(timed_out=True, status=None, signal="SIGKILL"), "hang", "hang"),
     ("check", run(check=Step(1, "bad\n")), "check", "check"),

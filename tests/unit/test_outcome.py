@@ -29,6 +29,11 @@ Direct leak of 7 byte(s) in 1 object(s) allocated from:
     #0 0x7f in __interceptor_malloc (/usr/lib/libasan.so.8+0xba)
     #1 0x55 in read_config conf.c:12
 """
+BARE_ASAN = """\
+==1==ERROR: AddressSanitizer: attempting double-free on 0x602000000010 in thread T0:
+    #0 0x7fab520a57b9  (/lib/x86_64-linux-gnu/libasan.so.8+0xb57b9)
+    #1 0x55d0c0a1f1e5  (/srv/shop+0x11e5)
+"""
 MSAN = """\
 ==9==WARNING: MemorySanitizer: use-of-uninitialized-value
     #0 0x49 in parse_header x.c:3:7
@@ -85,6 +90,7 @@ Aborted
     ("text", "words"),
     [
         (ASAN, "AddressSanitizer heap-use-after-free close_file"),
+        (BARE_ASAN, "AddressSanitizer attempting double-free"),
         (
             UBSAN,
             "UndefinedBehaviorSanitizer signed integer overflow: N + N cannot be util.c",
@@ -143,7 +149,7 @@ def test_only_signals_of_its_own_making_are_crashes() -> None:
     died = [("b", "SIGSEGV"), ("a", "SIGABRT"), ("b", "SIGSEGV")]
     assert crash(died, "") == "crash SIGABRT a SIGSEGV b"
     assert crash([], PYTHON) == ""
-    assert crash([], LSAN) == "crash LeakSanitizer detected memory leaks read_config"
+    assert crash([], LSAN) == "crash LeakSanitizer detected memory leaks in read_config"
 
 
 def test_what_differs_from_run_to_run() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from injector.campaigns.report import load, own_frames, site_function, worst
+from injector.campaigns.report import load, worst
+from injector.campaigns.stacks import own_frames, site_function
 from injector.words.errors import InjectError
 
 from .sweeps import FINDINGS, OPEN_STACK, RUNS, WRITE_STACK, ARun, database
@@ -18,7 +19,7 @@ from .sweeps import FINDINGS, OPEN_STACK, RUNS, WRITE_STACK, ARun, database
 def test_counts_and_order(tmp_path: Path) -> None:
     report = load([database(tmp_path / "s.db")])
     assert report.campaign.command == ("shop", "order 1")
-    assert (len(report.points), report.kinds, report.done, report.missing) == (3, 5, 7, 0)
+    assert (len(report.points), report.kinds, report.done, report.missing) == (3, 3, 7, 0)
     assert list(report.verdicts.items()) == [
         ("crash", 2),
         ("silent", 1),
@@ -58,7 +59,7 @@ def test_the_command_that_repeats_a_run(tmp_path: Path) -> None:
     assert commands["once 0/write#1 short=1"] == FINDINGS[0].command
     assert (
         commands["persistent 0/openat#3 error=EIO"]
-        == "inject run -e 'site=0/openat#3+:error=EIO' -- shop 'order 1'"
+        == "inject run -e 'site=0/openat#3+:error=EIO' -- shop 'order 1' </dev/null"
     )
 
 
@@ -67,8 +68,8 @@ def test_the_command_that_repeats_a_run_makes_its_folder(tmp_path: Path) -> None
     path = database(tmp_path / "s.db", command=["shop", "--port=8{run}"], options=options)
     report = load([path])
     assert report.repeat(report.runs[0]) == (
-        """d=$(mktemp -d) && cp -a '/tem plate'/. "$d" && cd "$d" && { make it; } && """
-        "inject run -e 'site=0/openat#3:error=EIO' -- shop --port=80"
+        """d=$(mktemp -d) && cp -a '/tem plate'/. "$d" && cd "$d" && sh -c 'make it' && """
+        "inject run -e 'site=0/openat#3:error=EIO' -- shop --port=80 </dev/null"
     )
 
 
@@ -138,6 +139,15 @@ def test_one_finding_of_two_shards(tmp_path: Path) -> None:
     assert (finding.runs, finding.flaky) == (4, False)
     unknown = database(tmp_path / "3.db", findings=[replace(FINDINGS[1], flaky=None)])
     assert load([two, unknown]).findings[0].flaky is True
+
+
+def test_a_finding_of_two_shards_is_shown_by_the_first_run_of_the_plan(tmp_path: Path) -> None:
+    keys = [run.key for run in RUNS]
+    shown = [replace(FINDINGS[1], run=key, command=f"repeat {key}") for key in keys[:2]]
+    paths = [database(tmp_path / f"{n}.db", findings=[one]) for n, one in enumerate(shown)]
+    for order in (paths, paths[::-1]):
+        (finding,) = load(order).findings
+        assert (finding.run and finding.run.key, finding.command) == (keys[0], f"repeat {keys[0]}")
 
 
 def test_a_made_run_counts_before_a_planned_one(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ BYTES = f"{HOSTILE}\udcff"  # as os.fsdecode gives what is no UTF-8; SQLite has 
 TABLE = """\
 shop 'order 1'
 2026-01-02 03:04 UTC, inject 0.1.0
-3 points, 5 kinds, 7 runs, 1.8 s of runs
+3 points, 3 kinds, 7 runs, 1.8 s of runs
 
   C  crash        2  a process died of a fatal signal
   S  silent       1  status 0, and another output
@@ -171,7 +171,7 @@ def test_json(report: Report) -> None:
         "signal": "SIGSEGV",
         "seconds": 0.25,
         "detail": "",
-        "command": "inject run -e 'site=0/openat#3+:error=ENOMEM' -- shop 'order 1'",
+        "command": "inject run -e 'site=0/openat#3+:error=ENOMEM' -- shop 'order 1' </dev/null",
     }
 
 
@@ -317,7 +317,7 @@ def test_annotations(report: Report) -> None:
         "  main (/usr/bin/shop)%0A"
         "repeat with: inject run -e 'site=0/write#1:short=1' -- shop 'order 1'",
         "::notice title=inject%3A 2 findings::"
-        "shop 'order 1'%0A3 points, 5 kinds, 7 runs, 1.8 s of runs",
+        "shop 'order 1'%0A3 points, 3 kinds, 7 runs, 1.8 s of runs",
     ]
 
 

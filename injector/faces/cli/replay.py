@@ -126,6 +126,8 @@ def _tell(original: Recorded, found: Replayed, quiet: bool) -> None:
         if len(found.missed) > _MISSES:
             say(f"inject: so did {len(found.missed) - _MISSES} more")
     hit = f"{count - len(found.missed)} of {count} fault{'s' * (count != 1)} at their sites"
-    now, before = found.ending.words, original.ending.words
+    now, before = found.ending.how, original.ending.how
+    if original.torn:
+        before = f"{original.ending.how}, then no end".removeprefix(", then ")
     ends = now if now == before else f"{now}, where the journal has {before}"
     say(f"inject: {found.verdict}: {hit}; {ends}")

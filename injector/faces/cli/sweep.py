@@ -20,6 +20,7 @@ import click
 
 from injector.campaigns.executors import executor
 from injector.campaigns.outcome import Verdict
+from injector.campaigns.report import rank
 from injector.campaigns.store import FindingRow, Store
 from injector.campaigns.sweep import Began, Event, Found, Planned, Ran, Settings, Sweep
 from injector.faces.cli.check import gather
@@ -27,6 +28,7 @@ from injector.faces.cli.common import time_span
 from injector.faces.cli.completion import rules, scenarios
 from injector.faces.cli.printer import say
 from injector.faces.cli.usage import WithCommand
+from injector.faces.report.words import pasteable, plain
 from injector.linux.launch import find, hold_standard_descriptors
 from injector.rules.scenario.text import rule_text
 from injector.words.errors import InjectError
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _SHARD = re.compile(r"([1-9]\d{0,5})/([1-9]\d{0,5})")
-_STEPS = 10  # so many lines tell of progress where there is no terminal
+_STEPS = 10  # at most so many lines tell of progress where there is no terminal,
+_SECONDS = 5.0  # and none sooner after the last
 
 
 @click.command(
@@ -237,7 +240,7 @@ class _Teller:
                 self.planned = max(self.planned, self.done)
                 self._verdicts[outcome.verdict.value] += 1
                 if outcome.verdict is Verdict.ERROR:
-                    self._trouble = self._trouble or f"{run.key}: {outcome.detail}"
+                    self._trouble = self._trouble or plain(f"{run.key}: {outcome.detail}")
             case Found(finding):
                 self.findings[finding.fingerprint] = finding
 
@@ -254,6 +257,11 @@ class _Teller:
             f"inject: without faults it takes {seconds:.2f} s; one that takes longer than "
             f"{event.limit:.4g} s hangs; the results are in {self.campaign.path}"
         ]
+        if self.campaign.settings.workdir is None:
+            lines.append(
+                "inject: without --workdir all runs work in this folder, and what they do to files "
+                "in it is not compared"
+            )
         if baseline.first.result.status:
             lines.append(
                 f"inject: warning: it ends with status {baseline.first.result.status} without "
@@ -278,7 +286,7 @@ class _Teller:
 
     def finding(self, finding: FindingRow) -> str:
         """Return a finding as it is found."""
-        return f"inject: {finding.verdict}: {finding.title}"
+        return f"inject: {finding.verdict}: {plain(finding.title)}"
 
     def stopped(self) -> str:
         """Return how to go on."""
@@ -308,7 +316,7 @@ class _Teller:
                 f"inject: {_count(self._verdicts[Verdict.ERROR.value], 'run')} could not be made, "
                 f"the first is {self._trouble}"
             )
-        found = list(self.findings.values())
+        found = sorted(self.findings.values(), key=rank)
         if not self.done:
             lines.append(
                 "inject: nothing was tried: no call was recorded that a fault is plausible for"
@@ -333,9 +341,9 @@ class _Teller:
         for number, one in enumerate(found, 1):
             lines.append(
                 f"  {number:>{wide}}  {one.verdict:<{verdict}}  {_count(one.runs, 'run'):<{runs}}  "
-                f"{_again(one):<{again}}  {one.title}"
+                f"{_again(one):<{again}}  {plain(one.title)}"
             )
-            lines.append(f"  {'':>{wide}}  {one.command}")
+            lines.append(f"  {'':>{wide}}  {pasteable(one.command)}")
         return lines
 
     def status(self) -> int:
@@ -397,7 +405,8 @@ class _Lines:
     def __init__(self, teller: _Teller, quiet: bool) -> None:
         self._teller = teller
         self._quiet = quiet
-        self._next = 0.0
+        self._step = 0
+        self._last = time.monotonic()
         self._told: set[str] = set()
 
     def show(self, event: Event) -> None:
@@ -410,9 +419,10 @@ class _Lines:
             case Planned() if not self._quiet:
                 say(teller.plan(event))
             case Ran() if not self._quiet and teller.campaign.settings.mode == "sites":
-                share = teller.done * _STEPS // max(teller.planned, 1)
-                if share > self._next and teller.done < teller.planned:
-                    self._next = share
+                step = teller.done * _STEPS // max(teller.planned, 1)
+                late = time.monotonic() >= self._last + _SECONDS
+                if late and step > self._step and teller.done < teller.planned:
+                    self._step, self._last = step, time.monotonic()
                     say(
                         f"inject: {teller.done} of {_count(teller.planned, 'run')}, "
                         f"{teller.rate:.0f} a second, {_count(len(teller.findings), 'finding')}"

@@ -35,8 +35,10 @@ def no_separator(
 ) -> InjectError | None:
     """Return the refusal of arguments in which a `--` was left out; None if it was not.
 
-    It is put before the first word that is neither an option, nor its value, nor a scenario.
+    It is put before the first word that is neither an option, nor its value, nor a scenario; where
+    the command is to be told what to repeat, its first word is that.
     """
+    operands = {one.name for one in command.get_params(ctx) if isinstance(one, click.Argument)}
     options = {
         name: one
         for one in command.get_params(ctx)
@@ -53,7 +55,7 @@ def no_separator(
                 return None
             rules |= name == "-e"
             at += 1 + (not option.is_flag and word == name)
-        elif not scenario and _is_scenario(word, rules):
+        elif not scenario and ("scenario" not in operands or _is_scenario(word, rules)):
             scenario = True
             at += 1
         else:

@@ -19,6 +19,7 @@ from injector.faces.report.words import (
     plain,
     short_stack,
     unfinished,
+    what_was_done,
 )
 
 _WARNINGS = ("storm", "leak")
@@ -94,8 +95,7 @@ def _details(finding: Finding) -> str:
     lines = []
     run, point = finding.run, finding.point
     if run is not None:
-        args = point.args if point else ""
-        lines.append(plain(f"{run.syscall}({args}) with {run.fault}, {run.mode}, at {run.site}"))
+        lines.append(plain(what_was_done(run, point)))
         if run.detail:
             lines.append(plain(run.detail))
     lines += [f"  {frame}" for frame in (short_stack(point.stack) if point else ())]

@@ -19,7 +19,15 @@ from injector.campaigns.report import (
     Run,
     fault_name,
 )
-from injector.faces.report.words import command_line, how_often, pasteable, plain, short_stack
+from injector.faces.report.words import (
+    command_line,
+    how_often,
+    pasteable,
+    placed,
+    plain,
+    short_stack,
+    what_was_done,
+)
 
 
 def junit(report: Report) -> str:
@@ -74,7 +82,7 @@ def _cases(report: Report) -> Iterator[tuple[str, str, Run, float]]:
                 name = f"{plain(fault_name(fault))} {mode}" + (f" in {where}" if where else "")
                 # Two stacks may have the same nearest callers.
                 if (syscall, name) in taken:
-                    name += f" at {plain(run.site)}"
+                    name += f" at {plain(placed(run))}"
                 taken.add((syscall, name))
                 yield syscall, name, run, sum(one.seconds for one in of_mode)
 
@@ -91,7 +99,7 @@ def _outcome(case: ElementTree.Element, report: Report, run: Run) -> None:
 
 def _story(report: Report, run: Run) -> str:
     point = report.point(run)
-    lines = [f"{run.syscall}({point.args}) with {run.fault}, {run.mode}, at {run.site}"]
+    lines = [what_was_done(run, point)]
     finding = next(
         (one for one in report.findings if run.fingerprint and one.fingerprint == run.fingerprint),
         None,

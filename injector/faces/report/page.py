@@ -22,14 +22,15 @@ from injector.campaigns.report import (
     Row,
     Run,
     fault_name,
-    frame,
 )
+from injector.campaigns.stacks import frame
 from injector.faces.report.words import (
     SIGNS,
     command_line,
     count,
     made,
     pasteable,
+    placed,
     plain,
     seconds,
     unfinished,
@@ -102,7 +103,7 @@ def _data(report: Report) -> dict[str, Any]:
         point = report.point(run)
         stack = stacks.add(point.stack, [_frame(text) for text in point.stack])
         where = {
-            "site": plain(run.site),
+            "site": plain(placed(run)),
             "syscall": plain(run.syscall),
             "args": plain(point.args),
             "path": plain(point.path),

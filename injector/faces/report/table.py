@@ -22,6 +22,7 @@ from injector.faces.report.words import (
     plain,
     short_stack,
     unfinished,
+    what_was_done,
 )
 
 _STYLES = {
@@ -112,9 +113,7 @@ def _finding(number: int, finding: Finding) -> Iterator[Text]:
     yield Text(f"{indent}{how_often(finding)}", style="yellow" if finding.flaky else "dim")
     run, point = finding.run, finding.point
     if run is not None:
-        args = plain(point.args) if point else ""
-        called = f"{plain(run.syscall)}({args})"
-        yield Text(f"{indent}{called} with {plain(run.fault)}, {run.mode}, at {plain(run.site)}")
+        yield Text(f"{indent}{plain(what_was_done(run, point))}")
         if run.detail:
             yield Text(f"{indent}{plain(run.detail)}")
     for frame in short_stack(point.stack) if point else ():

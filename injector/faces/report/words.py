@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from injector.campaigns.report import PLANNED, UNREACHED, Finding, Report, Source, own_frames
+from injector.campaigns.report import PLANNED, UNREACHED, Finding, Report, Run, Source
+from injector.campaigns.stacks import own_frames
+from injector.campaigns.store import PointRow
 
 SIGNS = {
     "crash": "C",
@@ -113,6 +115,18 @@ def _resume(report: Report, source: Source) -> str:
     shard = f" --shard {number}/{of}" if of > 1 else ""
     path = pasteable(shlex.quote(str(source.path)))
     return f"inject sweep --resume{shard} --db {path} -- {command_line(report)}"
+
+
+def what_was_done(run: Run, point: PointRow | None) -> str:
+    """Return a run's call, its fault and its place in one line, as they are."""
+    args = point.args if point else ""
+    return f"{run.syscall}({args}) with {run.fault}, {run.mode}, at {placed(run)}"
+
+
+def placed(run: Run) -> str:
+    """Return a run's site; of a second fault also the first, which is told before it."""
+    first, _, site = run.site.rpartition(" ")
+    return f"{site}, after {first.removeprefix('site=')}" if first else site
 
 
 def how_often(finding: Finding) -> str:
