@@ -184,6 +184,7 @@ class NotifyEngine:
         """
         bell, tasks, table, stops = self._bell, self._tasks, self._table, self._stops
         receive, proceed = self._listener.receive, self._listener.proceed
+        missed = self._listener.missed
         call = StoppedCall(self.started)
         while True:
             if stops:
@@ -213,7 +214,9 @@ class NotifyEngine:
                     and before[6] == raw[6]
                     and before[5:] == raw[5:]
                     and self._restarted(task, raw)
-                    and not (role and self.kinship.bore(task))
+                    # The frame of a call that was taken back before we had received it looks
+                    # the same; that is this call, and no part of the one before.
+                    and not (self.kinship.bore(task) if role else missed(before[0], raw[0]))
                 ):
                     proceed(raw[0])
                     continue

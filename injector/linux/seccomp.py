@@ -202,6 +202,7 @@ class Listener:
         self.fd = fd
         self._received = bytearray(80)
         self._last = slate.last[index : index + 1]
+        self._expected = self._gap = 0
         self._zero = bytes(80)  # RECV refuses a buffer that is not zeroed (EINVAL)
         self._unpack = struct.Struct("=QIIiIQ6Q").unpack
         self._continue = bytearray(struct.pack("=QqiI", 0, 0, 0, FLAG_CONTINUE))
@@ -227,8 +228,19 @@ class Listener:
         received[:] = self._zero
         ioctl(self.fd, NOTIF_RECV, received, True)
         notification = self._unpack(received)
-        self._last[0] = notification[0]
+        self._last[0] = number = notification[0]
+        if number != self._expected:
+            self._gap = number
+        self._expected = number + 1
         return notification
+
+    def missed(self, since: int, until: int) -> bool:
+        """Return whether a signal took back a call between two, before it was received.
+
+        Each call has the next number (kernel/seccomp.c, seccomp_next_notify_id), and the first
+        that waits is received first.
+        """
+        return since < self._gap <= until
 
     def proceed(self, cookie: int) -> bool:
         """Let the call be made. Return False if nobody waits for it any more."""
@@ -317,6 +329,11 @@ class Listeners:
         """
         owner = self._owners.pop(cookie, None)
         return owner is not None and owner.reply(cookie, value, error)
+
+    def missed(self, since: int, until: int) -> bool:
+        """Return whether a signal took back a call between two of one listener."""
+        owner = self._owners.get(until)
+        return owner is not None and owner.missed(since, until)
 
     def valid(self, cookie: int) -> bool:
         """Return whether the task still waits, so that its pid still means it."""

@@ -68,6 +68,12 @@ def test_every_seventh_clone_whoever_interrupts_it(victim: Victim) -> None:
     assert [one["site"] for one in run.injections] == [f"0/clone#{n}" for n in range(7, 141, 7)]
 
 
+def test_every_seventh_call_while_signals_come(victim: Victim) -> None:
+    run = lives(victim, "counted", "read:path=/dev/zero:when=7+7:error=EIO")
+    numbers = [int(one["site"].partition("#")[2]) for one in run.injections]
+    assert numbers == list(range(numbers[0], numbers[0] + 7000, 7))
+
+
 def test_a_number_that_comes_again_is_a_new_task(victim: Victim, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     apart = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount", "--mount-proc"]

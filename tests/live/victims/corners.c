@@ -18,6 +18,7 @@
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -110,6 +111,23 @@ static int seventh(void) {
     }
     while (wait(NULL) > 0 || errno == EINTR) {}
     CHECK(seen == 20);
+    return 0;
+}
+static int counted(void) {
+    /* Signals come all the time, and nothing blocks: no call is made twice. */
+    struct sigaction action = {.sa_handler = again, .sa_flags = SA_RESTART};
+    struct itimerval often = {{0, 1000}, {0, 1000}};
+    char byte;
+    int zero = open("/dev/zero", O_RDONLY), seen = 0;
+    CHECK(zero >= 0 && !sigaction(SIGALRM, &action, NULL));
+    wait_for_go();
+    CHECK(!setitimer(ITIMER_REAL, &often, NULL));
+    for (int i = 1; i <= 7000; i++)
+        if (read(zero, &byte, 1) == -1) {
+            CHECK(errno == EIO && i % 7 == 0);
+            seen++;
+        }
+    CHECK(seen == 1000);
     return 0;
 }
 static int reused(void) {
@@ -344,6 +362,7 @@ int main(int argc, char **argv) {
     if (!strcmp(how, "asks-to-be-traced")) status = with_flags(CLONE_PTRACE | SIGCHLD, 9);
     if (!strcmp(how, "asks-not-to-be")) status = with_flags(CLONE_UNTRACED | SIGCHLD, 9);
     if (!strcmp(how, "seventh")) status = seventh();
+    if (!strcmp(how, "counted")) status = counted();
     if (!strcmp(how, "reused")) status = reused();
     if (!strcmp(how, "vforked")) status = vforked();
     if (!strcmp(how, "orphaned")) status = orphaned();
