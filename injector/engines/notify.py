@@ -300,18 +300,21 @@ class NotifyEngine:
                 break
             if pid == 0:
                 break
-            # Others are children that the target made with CLONE_PARENT.
+            # Others are children that the target made with CLONE_PARENT, or orphans of it.
             if pid == self._keeper.pid and not os.WIFSTOPPED(status):
                 raise lost()
             if self._launched is None:
                 continue
-            if pid == self.first and os.WIFSTOPPED(status):
-                stopped = os.WSTOPSIG(status) in JOB_CONTROL
-            elif pid == self.first:
+            if os.WIFSTOPPED(status):
+                if pid == self.first:
+                    stopped = os.WSTOPSIG(status) in JOB_CONTROL
+                continue
+            if pid == self.first:
                 self.status, stopped = status, False
-                process = self.kinship.processes.get(pid)
-                if process is not None:
-                    process.exit_code = status
+            # Before Linux 6.15 nothing tells the status of what we have reaped again.
+            process = self.kinship.processes.get(pid)
+            if process is not None:
+                process.exit_code = status
         return stopped
 
     def release(self) -> None:
