@@ -232,7 +232,7 @@ class NotifyEngine:
                 self._pass_on(call)
                 call = StoppedCall(self.started)  # a creation may be kept waiting
             elif not proceed(raw[0]):
-                self._undelivered(call, None)
+                self._owe(call, None)
 
     # -- answers ---------------------------------------------------------------
 
@@ -240,11 +240,15 @@ class NotifyEngine:
         if call.role and not self._before_passing(call):
             return
         if not self._listener.proceed(call.raw[0]):
-            self._undelivered(call, None)
+            self._owe(call, None)
 
     def valid(self, call: StoppedCall) -> bool:
         """Return whether the task still waits for its answer."""
         return self._listener.valid(call.raw[0])
+
+    def put_off(self, call: StoppedCall, order: Order) -> None:
+        """Note what a call that is not valid was to get: should it come again, it is Ordered."""
+        self._owe(call, order, told=False)
 
     def carry_out(self, call: StoppedCall, order: Order) -> None:
         """Do what was ordered, after its delay if it has one; other tasks go on meanwhile."""
@@ -252,6 +256,7 @@ class NotifyEngine:
             self._sequence += 1
             due = time.monotonic_ns() + order.delay
             self._slate.hold(call.raw[0])
+            self._owe(call, order)
             heapq.heappush(self._parked, (due, self._sequence, call, order))
             self._set_timer()
         else:
@@ -262,7 +267,8 @@ class NotifyEngine:
             self._slate.drop(call.raw[0])
             # Killed while it was parked: its descriptors are closed, its numbers perhaps another's.
             if not self.valid(call):
-                return
+                return  # or it comes again, see `_owe`
+            call.task.restarting = call.task.owed = None
         fault = order.rule.fault
         process = call.task.process
         if fault.kill == "before":
@@ -279,7 +285,7 @@ class NotifyEngine:
                 # It has no error: that it failed shows in the old break it returns (brk(2)).
                 answer = (procfs.program_break(process.pid), 0)
             if not self._listener.reply(call.raw[0], *answer):
-                self._undelivered(call, answer)
+                self._owe(call, order)
         else:
             self._pass_on(call)
 
@@ -323,11 +329,14 @@ class NotifyEngine:
             _, _, call, order = heapq.heappop(self._parked)
             self._finish(call, order)
 
-    def _undelivered(self, call: StoppedCall, answer: tuple[int, int] | None) -> None:
-        # The task died, or (without WAIT_KILLABLE_RECV, before Linux 5.19) a signal
-        # took the call back and it comes again: then it is the same call.
+    def _owe(self, call: StoppedCall, order: Order | None, *, told: bool = True) -> None:
+        """Note that a call may come again, and what it is to get then.
+
+        Its task died, or a signal took it back, as any does before Linux 5.19
+        (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, seccomp(2)): then it is the same call.
+        """
         call.task.restarting = call.raw
-        call.task.answer = answer
+        call.task.owed = None if order is None else (call, order, told)
 
     def send(self, number: int) -> None:
         """Signal the first process, as if it were us; when it has ended, all that are left."""
@@ -423,18 +432,29 @@ class NotifyEngine:
             before = task.restarting
             if before[3:] == raw[3:]:
                 task.restarting = None
-                self._again(cookie, task)
+                self._again(raw, task)
                 return None
-            if task.answer is None:
+            if task.owed is None:
                 task.restarting = None
         return task
 
-    def _again(self, cookie: int, task: Task) -> None:
-        answer, task.answer = task.answer, None
-        if answer is None:
-            self._listener.proceed(cookie)
+    def _again(self, raw: tuple[int, ...], task: Task) -> None:
+        if task.owed is None:
+            self._listener.proceed(raw[0])
+            return
+        call, order, told = task.owed
+        task.owed = None
+        parked = any(one is call for _, _, one, _ in self._parked)
+        if parked:  # its delay is not over
+            self._slate.drop(call.raw[0])
+            self._slate.hold(raw[0])
+        call.raw = raw
+        if parked:
+            self._owe(call, order)
+        elif told:
+            self._finish(call, order)
         else:
-            self._listener.reply(cookie, *answer)
+            self._stops.append(Ordered(call, order))
 
     def _launching(self, cookie: int, tid: int) -> bool:
         launched = self._launched
