@@ -109,6 +109,9 @@ class Engine(Protocol):
     def valid(self, call: StoppedCall) -> bool:
         """Return whether the task still waits for its answer."""
 
+    def put_off(self, call: StoppedCall, order: Order) -> None:
+        """Take back an Ordered call that is not valid: if it comes again it is Ordered again."""
+
     def carry_out(self, call: StoppedCall, order: Order) -> None:
         """Answer an Ordered call, after its delay if it has one."""
 

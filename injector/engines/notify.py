@@ -235,7 +235,7 @@ class NotifyEngine:
                 self._pass_on(call)
                 call = StoppedCall(self.started)  # a creation may be kept waiting
             elif not proceed(raw[0]):
-                self._undelivered(call, None)
+                self._owe(call, None)
 
     # -- answers ---------------------------------------------------------------
 
@@ -243,11 +243,15 @@ class NotifyEngine:
         if call.role and not self._before_passing(call):
             return
         if not self._listener.proceed(call.raw[0]):
-            self._undelivered(call, None)
+            self._owe(call, None)
 
     def valid(self, call: StoppedCall) -> bool:
         """Return whether the task still waits for its answer."""
         return self._listener.valid(call.raw[0])
+
+    def put_off(self, call: StoppedCall, order: Order) -> None:
+        """Note what a call that is not valid was to get: should it come again, it is Ordered."""
+        self._owe(call, order, told=False)
 
     def carry_out(self, call: StoppedCall, order: Order) -> None:
         """Do what was ordered, after its delay if it has one; other tasks go on meanwhile."""
@@ -255,6 +259,7 @@ class NotifyEngine:
             self._sequence += 1
             due = time.monotonic_ns() + order.delay
             self._slate.hold(call.raw[0])
+            self._owe(call, order)
             heapq.heappush(self._parked, (due, self._sequence, call, order))
             self._set_timer()
         else:
@@ -265,7 +270,8 @@ class NotifyEngine:
             self._slate.drop(call.raw[0])
             # Killed while it was parked: its descriptors are closed, its numbers perhaps another's.
             if not self.valid(call):
-                return
+                return  # or it comes again, see `_owe`
+            call.task.restarting = call.task.owed = None
         fault = order.rule.fault
         process = call.task.process
         if fault.kill == "before":
@@ -282,7 +288,7 @@ class NotifyEngine:
                 # It has no error: that it failed shows in the old break it returns (brk(2)).
                 answer = (procfs.program_break(process.pid), 0)
             if not self._listener.reply(call.raw[0], *answer):
-                self._undelivered(call, answer)
+                self._owe(call, order)
         else:
             self._pass_on(call)
 
@@ -303,18 +309,21 @@ class NotifyEngine:
                 break
             if pid == 0:
                 break
-            # Others are children that the target made with CLONE_PARENT.
+            # Others are children that the target made with CLONE_PARENT, or orphans of it.
             if pid == self._keeper.pid and not os.WIFSTOPPED(status):
                 raise lost()
             if self._launched is None:
                 continue
-            if pid == self.first and os.WIFSTOPPED(status):
-                stopped = os.WSTOPSIG(status) in JOB_CONTROL
-            elif pid == self.first:
+            if os.WIFSTOPPED(status):
+                if pid == self.first:
+                    stopped = os.WSTOPSIG(status) in JOB_CONTROL
+                continue
+            if pid == self.first:
                 self.status, stopped = status, False
-                process = self.kinship.processes.get(pid)
-                if process is not None:
-                    process.exit_code = status
+            # Before Linux 6.15 nothing tells the status of what we have reaped again.
+            process = self.kinship.processes.get(pid)
+            if process is not None:
+                process.exit_code = status
         return stopped
 
     def release(self) -> None:
@@ -323,11 +332,14 @@ class NotifyEngine:
             _, _, call, order = heapq.heappop(self._parked)
             self._finish(call, order)
 
-    def _undelivered(self, call: StoppedCall, answer: tuple[int, int] | None) -> None:
-        # The task died, or (without WAIT_KILLABLE_RECV, before Linux 5.19) a signal
-        # took the call back and it comes again: then it is the same call.
+    def _owe(self, call: StoppedCall, order: Order | None, *, told: bool = True) -> None:
+        """Note that a call may come again, and what it is to get then.
+
+        Its task died, or a signal took it back, as any does before Linux 5.19
+        (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, seccomp(2)): then it is the same call.
+        """
         call.task.restarting = call.raw
-        call.task.answer = answer
+        call.task.owed = None if order is None else (call, order, told)
 
     def send(self, number: int) -> None:
         """Signal the first process, as if it were us; when it has ended, all that are left."""
@@ -423,18 +435,29 @@ class NotifyEngine:
             before = task.restarting
             if before[3:] == raw[3:]:
                 task.restarting = None
-                self._again(cookie, task)
+                self._again(raw, task)
                 return None
-            if task.answer is None:
+            if task.owed is None:
                 task.restarting = None
         return task
 
-    def _again(self, cookie: int, task: Task) -> None:
-        answer, task.answer = task.answer, None
-        if answer is None:
-            self._listener.proceed(cookie)
+    def _again(self, raw: tuple[int, ...], task: Task) -> None:
+        if task.owed is None:
+            self._listener.proceed(raw[0])
+            return
+        call, order, told = task.owed
+        task.owed = None
+        parked = any(one is call for _, _, one, _ in self._parked)
+        if parked:  # its delay is not over
+            self._slate.drop(call.raw[0])
+            self._slate.hold(raw[0])
+        call.raw = raw
+        if parked:
+            self._owe(call, order)
+        elif told:
+            self._finish(call, order)
         else:
-            self._listener.reply(cookie, *answer)
+            self._stops.append(Ordered(call, order))
 
     def _launching(self, cookie: int, tid: int) -> bool:
         launched = self._launched

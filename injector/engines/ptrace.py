@@ -274,6 +274,9 @@ class PtraceEngine:
         tracee = self._of(call)
         return tracee is not None and self._describe(tracee.tid) is not None
 
+    def put_off(self, call: StoppedCall, order: Order) -> None:
+        """Do nothing: only death takes back a call that is stopped by ptrace."""
+
     def carry_out(self, call: StoppedCall, order: Order) -> None:
         """Do what was ordered, after its delay if it has one; other tasks go on meanwhile."""
         if order.delay and not self._leaving and not self._staying:

@@ -12,6 +12,7 @@ from typing import Any
 
 from injector.linux import pidfd, procfs
 from injector.linux.procfs import Image
+from injector.rules.decide import Order
 
 
 class Process:
@@ -113,13 +114,13 @@ class Task:
     """A thread of the target."""
 
     __slots__ = (
-        "answer",
         "blocking",
         "born",
         "calls",
         "faults",
         "lanes",
         "lineage",
+        "owed",
         "process",
         "restarting",
         "tid",
@@ -135,9 +136,10 @@ class Task:
         self.lanes: dict[str, Any] = {}  # the decider's own
         # The last notification of each call that may be restarted.
         self.blocking: dict[str, tuple[int, ...]] = {}
-        # A call that will come again though it was counted, and its answer then.
+        # A call that may come again though it was counted, and what it gets then: the call,
+        # its order, and whether that has been told.
         self.restarting: tuple[int, ...] | None = None
-        self.answer: tuple[int, int] | None = None
+        self.owed: tuple[Any, Order, bool] | None = None
 
     @property
     def process_lineage(self) -> str:

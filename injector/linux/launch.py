@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from injector.linux import libc, procfs, seccomp
+from injector.linux import libc, procfs, seccomp, yama
 from injector.linux.signals import Inherited
 from injector.words.errors import InjectError, NotifyRefused
 
@@ -258,15 +258,22 @@ def launch_traced(
         try:
             ptrace.seize(child.pid, options)
         except OSError as error:
-            raise InjectError(
-                f"cannot trace a child of ours: {error.strerror}",
-                help="`inject doctor` says what this machine allows (ptrace-seize, yama)",
-            ) from error
+            raise _closed("trace a child of ours", error, "ptrace-seize") from error
         child.go()
         what, number = _REPORT.unpack(os.read(child.report, _REPORT.size))
         if what != _LISTENER:
             raise InjectError(f"{child.path}: {os.strerror(number)}")
         return Launched(child.path, child.pid, child.pidfd, -1, child.report)
+
+
+def _closed(what: str, error: OSError, topic: str) -> InjectError:
+    rule = yama.here()
+    if error.errno == errno.EPERM and rule.forbids_children:
+        return InjectError(f"cannot {what}: {rule}", help=rule.remedy_for_children())
+    return InjectError(
+        f"cannot {what}: {error.strerror}",
+        help=f"`inject doctor` says what this machine allows ({topic}, yama)",
+    )
 
 
 class _Forked:
@@ -341,16 +348,15 @@ def take_listener(path: str, pidfd: int, report: int) -> tuple[int, bool]:
     restricted = False
     deadline = time.monotonic() + _GRACE
     while True:
+        listener = -1
         try:
-            return libc.pidfd_getfd(pidfd, number), restricted
+            listener = libc.pidfd_getfd(pidfd, number)
         except OSError as error:
             # It may have been refused, reported that and ended before we looked.
             if error.errno not in (errno.EBADF, errno.ESRCH):
-                raise InjectError(
-                    f"cannot take the listener from the child: {error.strerror}",
-                    help="`inject doctor` says what this machine allows (pidfd-getfd, yama)",
-                ) from error
-        time.sleep(_LOOK)  # poll(2) would wait for a whole millisecond
+                raise _closed("take the listener from the child", error, "pidfd-getfd") from error
+            time.sleep(_LOOK)  # poll(2) would wait for a whole millisecond
+        # Where there is a listener, what the filter took has been reported before.
         if poll.poll(0):
             data = os.read(report, _REPORT.size)
             if not data:
@@ -359,6 +365,8 @@ def take_listener(path: str, pidfd: int, report: int) -> tuple[int, bool]:
             if what != _NO_NEW_PRIVS:
                 raise _refused(value)
             restricted = True
+        if listener >= 0:
+            return listener, restricted
         if time.monotonic() > deadline:
             raise InjectError("the child did not install its filter in time")
 

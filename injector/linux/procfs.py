@@ -83,6 +83,20 @@ def environment() -> list[bytes]:
     return block.removesuffix(b"\0").split(b"\0") if block else []
 
 
+def capable(capability: int) -> bool:
+    """Return whether this process has the capability (CapEff, capabilities(7))."""
+    for line in (_read("/proc/self/status") or b"").splitlines():
+        if line.startswith(b"CapEff:"):
+            return bool(int(line[7:], 16) >> capability & 1)
+    return False
+
+
+def yama_scope() -> int:
+    """Return Yama's ptrace_scope, 0 without Yama (Documentation/admin-guide/LSM/Yama.rst)."""
+    text = _read("/proc/sys/kernel/yama/ptrace_scope") or b""
+    return int(text) if text.strip().isdigit() else 0
+
+
 def fdinfo(fd: int) -> bytes:
     """Return what the kernel says of a descriptor of our own."""
     return _read(f"/proc/self/fdinfo/{fd}") or b""

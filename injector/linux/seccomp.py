@@ -222,7 +222,8 @@ class Listener:
 
         Raises:
             InterruptedError: a signal came first.
-            FileNotFoundError: the task died meanwhile, or the last one is gone.
+            FileNotFoundError: the task died meanwhile, or the last one is gone; before Linux
+                6.11 that last does not end the wait, only poll(2) tells it (`callers`).
         """
         received = self._received
         received[:] = self._zero

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from injector.linux import procfs, ptrace
+from injector.linux import procfs, ptrace, yama
 from injector.linux.pidfd import zombie
 from injector.linux.probe import host
 from injector.linux.standin import NAME
@@ -175,23 +175,14 @@ def refuse(pid: int, error: OSError | None, call: str = "", instead: str = "") -
     what = f"cannot attach to {pid} ({procfs.comm(pid)})"
     _refuse_traced(pid, f"{what}: it is")
     owner = int((host.status("Uid", pid) or "0").split()[0])
-    scope = host.yama_scope()
-    capable = host.capable(host.CAP_SYS_PTRACE)
+    rule = yama.here()
+    capable = rule.exempt
     if not capable and owner != os.geteuid():
         raise InjectError(
             f"{what}: it belongs to {_user(owner)}", help="run inject as that user, or as root"
         )
-    if scope == 3:
-        raise InjectError(
-            f"{what}: Yama's ptrace_scope is 3, nothing may be traced", help=host.tracing()
-        )
-    if scope and not capable:
-        whom = "only descendants" if scope == 1 else "nothing without CAP_SYS_PTRACE"
-        raise InjectError(
-            f"{what}: Yama's ptrace_scope is {scope}, {whom} may be traced",
-            help="sudo sysctl kernel.yama.ptrace_scope=0, or run inject attach as root; "
-            "inject run needs neither",
-        )
+    if rule.forbids_others:
+        raise InjectError(f"{what}: {rule}", help=rule.remedy_for_others())
     theirs = _namespace(pid)
     # Our capabilities end with our own namespace (user_namespaces(7)): one around it may not
     # even be looked at.

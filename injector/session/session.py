@@ -242,7 +242,9 @@ class Session:
                 case Ordered(call, order):
                     if self._told_enough(call, order):
                         self.engine.carry_out(call, order)
-                    elif self.engine.valid(call):
+                    elif not self.engine.valid(call):
+                        self.engine.put_off(call, order)
+                    else:
                         injection = self._injection(call, order)
                         if finishes_late(order.rule.fault):
                             self._late[call] = injection

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from injector.engines.able import reason_for_ptrace, require_notify
 from injector.engines.base import Engine
 from injector.engines.notify import ROLES, NotifyEngine
-from injector.linux import seccomp
+from injector.linux import libc, seccomp, yama
 from injector.linux.doorbell import Doorbell
 from injector.linux.ending import Orphans
 from injector.linux.keeper import Keeper, limit_descriptors, raise_descriptor_limit
@@ -79,6 +79,8 @@ def launched(
     """
     signals = Signals(children=engine == "notify")
     orphans = Orphans() if apart is not None else None
+    # Else a daemon of the target was out of our reach: no path, no address of its calls.
+    adopts = engine == "notify" and orphans is None and yama.here().only_descendants
     running: Engine | None = None
     session: Session | None = None
     bell = None
@@ -92,6 +94,8 @@ def launched(
     try:
         if orphans is not None:
             orphans.spare(keeper.pid)
+        if adopts:
+            libc.adopt_orphans(True)
         arches = arches_here()
         match engine:
             case "notify":
@@ -149,6 +153,8 @@ def launched(
             limit_descriptors(limits)
         if orphans is not None:
             orphans.close()
+        if adopts:
+            libc.adopt_orphans(False)
         signals.close()
 
 

@@ -195,6 +195,28 @@ def test_a_delayed_thread_waits_while_another_makes_a_thousand_calls(tmp_path: P
     assert waiting["fired"] == 1 and calling["matched"] >= 1000
 
 
+INTERRUPTED = """
+import os, signal
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.siginterrupt(signal.SIGALRM, False)
+r, w = os.pipe()
+os.write(w, b"x")
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+try:
+    print(os.read(r, 1))
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_a_delayed_call_has_its_fault_though_a_signal_takes_it_back() -> None:
+    """As any signal does before Linux 5.19; then the call comes again."""
+    rule = "read:fd=pipe:delay=300ms:error=EIO"
+    run = inject(["-e", rule], [sys.executable, "-c", INTERRUPTED])
+    assert (run.status, run.out) == (0, "Input/output error\n"), run.err
+    assert len(run.injections) == 1
+
+
 def test_a_delayed_call_is_made_and_can_fail_late() -> None:
     rule = "openat:path=/etc/hostname:delay=20ms..40ms"
     run = inject(["-q", "--seed", "3", "-e", rule], ["cat", "/etc/hostname"])

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from injector.linux import yama
 from injector.linux.probe import State, blind, host, notify, trace
 from injector.linux.probe.trial import Attempt, describe
 from injector.rules.scenario.oneline import parse_rule
@@ -19,8 +20,7 @@ def elsewhere(monkeypatch):
 
     def arrange(module, tried, *, scope=0, contained=False, capable=False):
         monkeypatch.setattr(module, "attempt", lambda _body: tried)
-        monkeypatch.setattr(host, "yama_scope", lambda: scope)
-        monkeypatch.setattr(host, "capable", lambda _capability: capable)
+        monkeypatch.setattr(yama, "here", lambda: yama.Yama(scope, capable))
         monkeypatch.setattr(host, "container_hints", lambda: ("/.dockerenv",) * contained)
 
     return arrange
@@ -87,7 +87,7 @@ def test_larger_notifications(elsewhere):
 
 @pytest.mark.parametrize(
     ("scope", "state", "remedy"),
-    [(1, State.LIMITED, "ptrace_scope=0"), (2, State.MISSING, "ptrace_scope=1"),
+    [(1, State.LIMITED, "ptrace_scope=0"), (2, State.MISSING, "ptrace_scope=0"),
      (3, State.MISSING, "restart")],
 )  # fmt: skip
 def test_yama_and_attach(elsewhere, scope, state, remedy):

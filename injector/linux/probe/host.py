@@ -12,12 +12,10 @@ import resource
 import struct
 from pathlib import Path
 
-from injector.linux import procfs
+from injector.linux import procfs, yama
 from injector.linux.probe.finding import Finding, State
 from injector.words.syscalls import AARCH64, X86_64, native
 
-CAP_SYS_PTRACE = 19  # linux/capability.h
-_YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 _RUNTIMES = re.compile(r"docker|kubepods|containerd|libpod|podman|lxc|crio|garden|nspawn")
 _ENOUGH_FDS = 1024
 
@@ -39,20 +37,9 @@ def status(field: str, pid: int | str = "self") -> str:
     return ""
 
 
-def capable(capability: int) -> bool:
-    """Return whether this process has the capability (CapEff, capabilities(7))."""
-    return bool(int(status("CapEff") or "0", 16) >> capability & 1)
-
-
 def in_user_namespace() -> bool:
     """Return whether user ids are mapped here (user_namespaces(7)): capabilities end there."""
     return read("/proc/self/uid_map").split() not in ([], ["0", "0", "4294967295"])
-
-
-def yama_scope() -> int:
-    """Return Yama's ptrace_scope, 0 without Yama (Documentation/admin-guide/LSM/Yama.rst)."""
-    text = read(_YAMA)
-    return int(text) if text.isdigit() else 0
 
 
 def supported() -> bool:
@@ -91,11 +78,7 @@ def allowance(option: str, instead: str = "") -> str:
 
 def tracing(instead: str = "") -> str:
     """Return the remedy for a refusal of ptrace's rights: Yama, a container or a sandbox."""
-    if yama_scope() < 2 or capable(CAP_SYS_PTRACE):
-        return allowance("--cap-add=SYS_PTRACE", instead)
-    if yama_scope() == 3:
-        return "restart the machine with kernel.yama.ptrace_scope below 3; it cannot be lowered"
-    return "sudo sysctl kernel.yama.ptrace_scope=1, or run inject as root"
+    return yama.here().remedy_for_children() or allowance("--cap-add=SYS_PTRACE", instead)
 
 
 def kernel() -> Finding:

@@ -20,6 +20,7 @@ _INSTALL_LIBSECCOMP = (
     "apt install libseccomp2 (Debian, Ubuntu), dnf install libseccomp (Fedora), "
     "apk add libseccomp (Alpine)"
 )
+_LOADING = 9.0  # seconds; from a cold or a remote disk three were not enough
 _NOTIFY_API = 5  # seccomp_api_get(3): from this level on there is SCMP_ACT_NOTIFY
 
 
@@ -53,7 +54,7 @@ def libseccomp() -> Finding:
     pyseccomp raises RuntimeError at import when it does not find the library.
     """
     topic = "libseccomp"
-    tried = attempt(_libseccomp)
+    tried = attempt(_libseccomp, _LOADING)
     if tried["built"]:
         return Finding(
             topic,
@@ -108,7 +109,7 @@ def _python_ptrace(channel: Channel) -> None:
 
 def python_ptrace() -> Finding:
     """Import python-ptrace's binding layer, which carries the ptrace engine's requests."""
-    tried = attempt(_python_ptrace)
+    tried = attempt(_python_ptrace, _LOADING)
     if tried.ok and tried["usable"]:
         return Finding("python-ptrace", State.OK, f"python-ptrace {tried['version']}")
     return Finding(
@@ -128,7 +129,7 @@ def _libunwind(channel: Channel) -> None:
 
 def libunwind() -> Finding:
     """Load libunwind-ptrace (libunwind-ptrace(3)); only rules with `caller` need it."""
-    tried = attempt(_libunwind)
+    tried = attempt(_libunwind, _LOADING)
     if tried.ok:
         return Finding("libunwind", State.OK, "libunwind-ptrace loads: call stacks can be read")
     return Finding(

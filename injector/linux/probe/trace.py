@@ -10,6 +10,7 @@ import errno
 import os
 
 from injector.linux import libc
+from injector.linux import yama as yama_rule
 from injector.linux.probe import host
 from injector.linux.probe.filters import PROBED, RET_TRACE, call_probed, install, program
 from injector.linux.probe.finding import Finding, State
@@ -195,48 +196,51 @@ def attach() -> Finding:
     """Seize a process that is no descendant of the tracer, and let it go: ptrace(2), Yama.rst."""
     topic = "attach"
     tried = attempt(_attach)
-    if not host.capable(host.CAP_SYS_PTRACE):
+    rule = yama_rule.here()
+    if not rule.exempt:
         whose = "your own; those of other users need CAP_SYS_PTRACE"
     else:
         whose = "those of this user namespace" if host.in_user_namespace() else "any user's"
     if tried["attached"]:
         return Finding(topic, State.OK, f"running processes can be attached to ({whose})")
-    scope = host.yama_scope()
-    if scope == 1:
+    if rule.scope == 1:
         return Finding(
             topic,
             State.LIMITED,
             f"only to descendants of inject ({tried.why})",
             "Yama's ptrace_scope is 1; inject run is not concerned.",
-            "sudo sysctl kernel.yama.ptrace_scope=0, or run inject attach as root",
+            rule.remedy_for_others(),
         )
     return Finding(
         topic,
         State.MISSING,
         f"running processes cannot be attached to ({tried.why})",
         "inject attach needs it, with either engine.",
-        host.tracing(),
+        rule.remedy_for_others() or host.tracing(),
     )
 
 
 def yama() -> Finding:
     """Say Yama's ptrace_scope and what follows (Documentation/admin-guide/LSM/Yama.rst)."""
+    rule = yama_rule.here()
     if not host.read("/proc/sys/kernel/yama/ptrace_scope"):
         return Finding("yama", State.OK, "not in force")
-    scope = host.yama_scope()
     consequence = (
         "any process of the same user may be traced",
         "only descendants may be traced",
         "only with CAP_SYS_PTRACE may be traced, nor memory read or descriptors taken",
         "nothing may be traced, until the machine restarts",
-    )[min(scope, 3)]
-    free = scope == 0 or (scope < 3 and host.capable(host.CAP_SYS_PTRACE))
-    state = State.OK if free else State.LIMITED if scope < 3 else State.MISSING
-    exempt = "; CAP_SYS_PTRACE exempts us" if free and scope else ""
-    remedy = "" if free else "sudo sysctl kernel.yama.ptrace_scope=0, or run inject attach as root"
+    )[min(rule.scope, 3)]
+    if rule.forbids_others:
+        state = State.MISSING if rule.scope == 3 else State.LIMITED
+        exempt, detail = "", "inject run adopts what its target leaves behind (getppid(2))"
+    else:
+        state, detail = State.OK, ""
+        exempt = "; CAP_SYS_PTRACE exempts us" if rule.scope else ""
     return Finding(
         "yama",
         state,
-        f"ptrace_scope {scope}: {consequence}{exempt}",
-        remedy=remedy if scope < 2 else "" if free else host.tracing(),
+        f"ptrace_scope {rule.scope}: {consequence}{exempt}",
+        f"{detail}, for else it could not look into it." if rule.only_descendants else "",
+        rule.remedy_for_children() or rule.remedy_for_others(),
     )
