@@ -15,7 +15,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -129,6 +129,12 @@ class Report:
     runs: tuple[Run, ...]
     findings: tuple[Finding, ...]
     sources: tuple[Source, ...]
+    _commands: Mapping[str, str] = field(init=False, repr=False)  # of findings, by key of run
+
+    def __post_init__(self) -> None:
+        """Index what is asked for each run."""
+        known = {one.run.key: one.command for one in self.findings if one.run and one.command}
+        object.__setattr__(self, "_commands", known)
 
     @property
     def missing(self) -> int:
@@ -171,9 +177,8 @@ class Report:
 
     def repeat(self, run: Run) -> str:
         """Return the command that makes one run's faults again."""
-        for finding in self.findings:
-            if finding.command and finding.run is not None and finding.run.key == run.key:
-                return finding.command
+        if known := self._commands.get(run.key):
+            return known
         options = self.campaign.options
         return repeat_line(
             [word.replace("{run}", str(run.number)) for word in self.campaign.command],

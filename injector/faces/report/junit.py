@@ -6,7 +6,7 @@ Valid by both schemas that are in use (Ant's, as Windy Road wrote it down, and J
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree
 
 from injector.campaigns.report import (
@@ -15,6 +15,7 @@ from injector.campaigns.report import (
     PLANNED,
     UNREACHED,
     VERDICTS,
+    Finding,
     Report,
     Run,
     fault_name,
@@ -33,6 +34,7 @@ from injector.faces.report.words import (
 def junit(report: Report) -> str:
     """Return the whole file."""
     cases = list(_cases(report))
+    findings = {one.fingerprint: one for one in report.findings}
     top = ElementTree.Element("testsuites")
     verdicts = [run.verdict for _, _, run, _ in cases]
     suite = ElementTree.SubElement(
@@ -61,7 +63,7 @@ def junit(report: Report) -> str:
         case = ElementTree.SubElement(
             suite, "testcase", {"classname": classname, "name": name, "time": f"{time:.3f}"}
         )
-        _outcome(case, report, run)
+        _outcome(case, report, run, findings)
     ElementTree.SubElement(suite, "system-out")
     ElementTree.SubElement(suite, "system-err")
     ElementTree.indent(top)
@@ -87,23 +89,22 @@ def _cases(report: Report) -> Iterator[tuple[str, str, Run, float]]:
                 yield syscall, name, run, sum(one.seconds for one in of_mode)
 
 
-def _outcome(case: ElementTree.Element, report: Report, run: Run) -> None:
+def _outcome(
+    case: ElementTree.Element, report: Report, run: Run, findings: Mapping[str, Finding]
+) -> None:
     message = plain(run.detail) or MEANINGS[run.verdict]
     if run.verdict in FAILURES or run.verdict == "error":
         element = "failure" if run.failed else "error"
         said = ElementTree.SubElement(case, element, {"message": message, "type": run.verdict})
-        said.text = _story(report, run)
+        said.text = _story(report, run, findings)
     elif run.verdict in (UNREACHED, PLANNED):
         ElementTree.SubElement(case, "skipped", {"message": message})
 
 
-def _story(report: Report, run: Run) -> str:
+def _story(report: Report, run: Run, findings: Mapping[str, Finding]) -> str:
     point = report.point(run)
     lines = [what_was_done(run, point)]
-    finding = next(
-        (one for one in report.findings if run.fingerprint and one.fingerprint == run.fingerprint),
-        None,
-    )
+    finding = findings.get(run.fingerprint)
     if finding is not None:
         lines.append(f"{finding.title} ({how_often(finding)})")
     lines += [f"  {frame}" for frame in short_stack(point.stack)]

@@ -19,7 +19,8 @@
   const sign = (verdict) => data.verdicts[verdict].sign;
   const look = (verdict) => `v-${word(verdict).replace(" ", "-")}`;
   const word = (verdict) => data.verdicts[verdict].name;
-  const plural = (number, what) => `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
+  const grouped = (number) => number.toLocaleString("en");
+  const plural = (number, what) => `${grouped(number)} ${what}${number === 1 ? "" : "s"}`;
 
   function tile(...verdicts) {
     if (verdicts.length === 1)
@@ -60,7 +61,7 @@
       const part = make("i", look(index));
       part.style.flexGrow = verdict.count;
       at("share").append(part);
-      const card = make("button", "card", tile(index), make("b", "", verdict.count.toLocaleString("en")),
+      const card = make("button", "card", tile(index), make("b", "", grouped(verdict.count)),
         make("span", "name", verdict.name));
       card.type = "button";
       card.title = verdict.meaning;
@@ -114,7 +115,7 @@
       list.append(make("li", "", button, paper));
     });
     at("findings-count").textContent = count === data.findings.length
-      ? (count ? String(count) : "") : `${count} of ${data.findings.length}`;
+      ? (count ? grouped(count) : "") : `${grouped(count)} of ${grouped(data.findings.length)}`;
     at("findings-none").hidden = count > 0;
     at("findings-none").textContent = data.findings.length ? "No finding fits." : "None: no fault made the program fail.";
   }
@@ -201,7 +202,7 @@
     const first = body.querySelector("td[aria-selected=true]") || body.querySelector("td[tabindex]");
     if (first) first.tabIndex = 0;
     at("shown").textContent = chosen.size || query
-      ? `${plural(data.runs.filter((_, index) => fits(index)).length, "run")} of ${data.runs.length.toLocaleString("en")}`
+      ? `${plural(data.runs.filter((_, index) => fits(index)).length, "run")} of ${grouped(data.runs.length)}`
       : "";
   }
 
