@@ -289,7 +289,8 @@ class Session:
                 case Woken(fds):
                     yield from self._woken(fds)
                 case Finished():
-                    self._control.tell({"event": "totals", **self._tally.totals()})
+                    if self._control.watched:
+                        self._control.tell(self._totals())
                     yield self._footer()
                     return
 
@@ -455,6 +456,14 @@ class Session:
             return
         self._killed = True
         yield Control(self._now(), why, "SIGKILL to every process")
+
+    def _totals(self) -> dict[str, Any]:
+        """Return what watchers cannot ask for any more."""
+        try:
+            saved = self._steering.save("")
+        except InjectError:
+            saved = ""  # no rule is in force
+        return {"event": "totals", **self._tally.totals(), "saved": saved}
 
     def _footer(self) -> Footer:
         ended = Ended(self.engine.status, self._timed_out, self._now(), self._detached)

@@ -185,6 +185,28 @@ def test_after_the_end_the_owner_leaves_with_a_key(key: str) -> None:
     assert board.it.leaving is Leaving.ENDED
 
 
+def test_what_was_in_force_can_be_saved_after_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    board = Board(owner=True)
+    board.press("a", *"read")
+    board.link.events = [
+        {"event": "totals", "calls": {}, "saved": "rules: [] # é\n"},
+        {"event": "footer", "t": 9.0, "outcome": "exit", "status": 0, "rules": []},
+    ]
+    board.it.receive()
+    board.link.open = False
+    board.it.receive()
+    assert "add rule" not in board.text()  # nobody would take it
+    board.press("down")
+    assert " s save " in board.text()
+    board.press("s", "enter")
+    assert "saved as redis-under-pressure.yaml" in board.text()
+    assert (tmp_path / "redis-under-pressure.yaml").read_text("utf-8") == "rules: [] # é\n"
+    assert board.link.sent == []
+
+
 def test_an_owner_who_detaches_leaves() -> None:
     board = Board(owner=True)
     board.press("d")

@@ -93,8 +93,7 @@ class Dashboard:
         self.hurry = True
         self.view.typing = False
         self._still, self.view.frozen = None, False
-        if self.view.prompt is not None and self.view.prompt.editor is None:
-            self.view.prompt = None  # a question about what is over
+        self._prompts.over(self.model.saved)
         if self._detaching and self.view.owner:
             self.leaving = Leaving.DETACHED
         elif self.model.lost and self.view.owner and not self.model.told:
@@ -190,7 +189,7 @@ class Dashboard:
     def do(self, do: Do, step: int = 1) -> None:
         """Do something of the table of keys."""
         view = self.view
-        if self.model.over and do in STEERING:
+        if self.model.over and do in STEERING and not (do is Do.SAVE and self.model.saved):
             self._notices.say(f"the session is over: {self.model.state}")
             return
         match do:

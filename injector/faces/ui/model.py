@@ -136,6 +136,7 @@ class Model:
         self.lost = ""
         self.silence = 0.0  # seconds we have waited for an answer, if that is long
         self.footer: Mapping[str, Any] | None = None
+        self.saved = ""  # the rules in force at the end, as the text of a scenario
         self._number = 0
         self._t = 0.0
         self._second: int | None = None
@@ -210,6 +211,7 @@ class Model:
 
     def _totals(self, told: Mapping[str, Any]) -> None:
         """Take the last counts: what came after the last snapshot, and tasks that were brief."""
+        self.saved = str(told.get("saved", ""))
         self.told = {**self.told, **told}
         self._hottest(told.get("calls", {}))
         last = {row.task: row for row in map(_task, told.get("tasks", ()))}
