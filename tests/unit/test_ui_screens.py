@@ -95,7 +95,7 @@ def drawings() -> dict[str, Drawing]:
     small("paused", sample(paused=True), rule="no-sockets")
     small("first-rule", fresh(), output=False)
     small("first-rule-of-a-filter", fresh("clone", "getppid", "openat"), output=False)
-    small("first-rule-of-no-filter", fresh("clone", "exit"), output=False)
+    small("first-rule-of-no-filter", fresh("clone", "io_uring_setup"), output=False)
     small("connecting", Model())
     small("refused", model, prompt=error_prompt())
     small("completing", model, prompt=choosing())

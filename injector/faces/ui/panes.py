@@ -152,8 +152,9 @@ def _what_can_be_named(model: Model) -> str:
 
 _ALWAYS = frozenset(
     {"clone", "clone3", "fork", "vfork", "execve", "execveat", "exit", "exit_group"}
+    | {"io_uring_setup"}
 )
-"""Calls that make and end tasks: any filter stops them."""
+"""Any filter stops these: they tell of tasks, and of what no filter sees."""
 
 
 def _rule_cells(model: Model, rule: RuleRow) -> Callable[[str, int], list[Piece]]:
