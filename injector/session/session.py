@@ -205,6 +205,7 @@ class Session:
         self._control = ControlSocket(
             bell, self._obey, self._tally.recent, number, closed=orphans is not None
         )
+        self.steered = False  # by commands: the scenario alone would not do the same again
         self._done: list[Control] = []  # what commands did, to be told
         self._bell = bell
         bell.add(signals.fd)
@@ -398,6 +399,7 @@ class Session:
                 self._done += self._stop("stop")
             case _:
                 self._done.append(Control(self._now(), do, self._steering.obey(do, words)))
+                self.steered = True
         return {}
 
     def snapshot(self) -> dict[str, Any]:
