@@ -62,6 +62,7 @@ class Dashboard:
             changed=self._changed,
             removed=self._prompts.remember,
         )
+        self._heard = False  # since we are connected
         link.send({"do": "watch"}, self._watching)
 
     # What comes from the session.
@@ -74,6 +75,7 @@ class Dashboard:
         self._asked = False
         self._ask_at = self._now + _AGAIN
         if answer.pop("ok", False):
+            self._heard = True
             self.model.snapshot(answer)
             self._commands.presume()
 
@@ -85,9 +87,23 @@ class Dashboard:
         """Take what the session sent."""
         for event in self.link.receive():
             self.model.event(event)
-        if not self.link.open:
+        if self.link.open:
+            return
+        if self.model.footer is None and self._heard and self.link.reopen():
+            self._begin_anew()
+        else:
             self.model.ended()
             self._over()
+
+    def _begin_anew(self) -> None:
+        """Watch again: we were stopped or too slow, and so dropped."""
+        self._heard = self._asked = False
+        self._ask_at = 0.0
+        self._commands.forget()
+        self.model.forget()
+        self.link.send({"do": "watch"}, self._watching)
+        self._notices.say("connected anew: the session does not wait for who does not read")
+        self.hurry = True
 
     def _over(self) -> None:
         self.hurry = True

@@ -288,6 +288,11 @@ class Model:
         self.injections += bool(rule)
         self.happened.append(Happened(self._number, t, task, rule, call, fault, event))
 
+    def forget(self) -> None:
+        """Forget what happened: it will be told again."""
+        self.happened.clear()
+        self.injections = 0
+
     def recent(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take the injections of before we watched."""
         for event in events:
