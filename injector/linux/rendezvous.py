@@ -5,6 +5,7 @@ unix(7): the folder's mode keeps others out, and the peer's uid (SO_PEERCRED) is
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -32,7 +33,8 @@ def _ready() -> Path:
     """
     place = folder()
     try:
-        place.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            place.mkdir(mode=0o700)
         status = place.lstat()
     except OSError as error:
         raise InjectError(f"no control socket: {place}: {error.strerror}") from error

@@ -140,6 +140,11 @@ class ControlSocket:
             line["watch_skipped"], self._skipped = self._skipped, 0
         self.tell(line)
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody watches."""
+        return bool(self._watchers)
+
     def tell(self, message: dict[str, Any]) -> None:
         """Tell the watchers something."""
         data = _line(message)

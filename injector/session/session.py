@@ -205,6 +205,7 @@ class Session:
         self._control = ControlSocket(
             bell, self._obey, self._tally.recent, number, closed=orphans is not None
         )
+        self.steered = False  # by commands: the scenario alone would not do the same again
         self._done: list[Control] = []  # what commands did, to be told
         self._bell = bell
         bell.add(signals.fd)
@@ -291,7 +292,8 @@ class Session:
                 case Woken(fds):
                     yield from self._woken(fds)
                 case Finished():
-                    self._control.tell({"event": "totals", **self._tally.totals()})
+                    if self._control.watched:
+                        self._control.tell(self._totals())
                     yield self._footer()
                     return
 
@@ -399,6 +401,7 @@ class Session:
                 self._done += self._stop("stop")
             case _:
                 self._done.append(Control(self._now(), do, self._steering.obey(do, words)))
+                self.steered = True
         return {}
 
     def snapshot(self) -> dict[str, Any]:
@@ -457,6 +460,14 @@ class Session:
             return
         self._killed = True
         yield Control(self._now(), why, "SIGKILL to every process")
+
+    def _totals(self) -> dict[str, Any]:
+        """Return what watchers cannot ask for any more."""
+        try:
+            saved = self._steering.save("")
+        except InjectError:
+            saved = ""  # no rule is in force
+        return {"event": "totals", **self._tally.totals(), "saved": saved}
 
     def _footer(self) -> Footer:
         ended = Ended(self.engine.status, self._timed_out, self._now(), self._detached)

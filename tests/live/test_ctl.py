@@ -202,6 +202,42 @@ def test_of_several_sessions_one_must_be_named(session: Session, tmp_path: Path)
     assert session.call() == "False"
 
 
+@pytest.mark.parametrize("journal", [False, True])
+def test_what_was_steered_is_repeated_from_its_journal(journal: bool, tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    options = ["--seed", "3", *(["--journal", str(file)] if journal else [])]
+    words = [*INJECT, "run", *options, "-e", "getppid:error=EIO", "--", sys.executable, "-uc"]
+    with subprocess.Popen(
+        [*words, TARGET], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env=environment,
+    ) as process:  # fmt: skip
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        for disabled in (False, True):
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline().strip() == str(disabled)
+            if not disabled:
+                assert finish([*INJECT, "ctl", "disable", "rule-1"], env=environment)[0] == 0
+        process.stdin.close()
+        *_, last = process.stderr.read().splitlines()
+        assert process.wait(60) == 0
+    if not journal:
+        assert (
+            last == "inject: it was steered by hand: with --journal inject replay repeats that too"
+        )
+        return
+    assert last == f"inject: repeat with: inject replay {file}"
+    again = subprocess.run(
+        [*INJECT, "replay", str(file)], input="\n\n", capture_output=True, text=True, timeout=60,
+        env=environment, check=False,
+    )  # fmt: skip
+    assert again.stdout.split() == ["False", "True"]
+    assert "reproduced: 1 of 1 fault" in again.stderr
+
+
 def test_without_a_rule_in_force_nothing_is_saved(session: Session) -> None:
     assert session.call() == "False"
     assert session.ctl("disable", "none")[0] == 0
@@ -380,6 +416,7 @@ def test_tasks_that_had_faults_are_told_when_they_are_gone(tmp_path: Path) -> No
         assert process.wait(60) == 0
     assert (totals["event"], footer["event"]) == ("totals", "footer")
     assert (totals["faults"], totals["calls"]["getppid"], totals["tasks_total"]) == (4, 4, 0)
+    assert "- name: rule-1\n" in totals["saved"]
     rows = [(one["task"], one["faults"], one["ended"]) for one in totals["tasks"]]
     assert rows[:2] == [("0.2", 3, True), ("0.1", 1, True)]
     assert sorted(rows[2:]) == [("0", 0, True), ("0.3", 0, True)]

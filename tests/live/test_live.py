@@ -245,7 +245,7 @@ def test_left_it_is_a_plain_run(start: Start, gate: Path) -> None:
     screen.until("still runs")
     screen.press("l")
     screen.until_left()
-    screen.until("inject: seed")
+    screen.until("inject: seed", "the faults go on; inject watch ")
     release(gate)
     screen.until("30 100")  # the size of the real terminal, no pane's
     screen.press("\x03")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from injector.faces.ui.client import Link, Message
 
 from .harness import INJECT, finish
 from .screens import Screen
@@ -230,6 +233,25 @@ def test_it_says_that_the_session_does_not_answer(session: Session) -> None:
     screen.until(" no answer for ")
     os.kill(session.process.pid, signal.SIGCONT)
     screen.until(" running ")
+
+
+def test_who_is_dropped_is_connected_anew(session: Session) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(session.folder))
+        link = Link(session.process.pid)
+        answers: list[Message] = []
+        for _ in range(2):
+            link.send({"do": "snapshot"}, answers.append)
+            link.send({"do": "x" * (1 << 17)}, answers.append)  # longer than any command
+            while link.open:
+                link.flush()
+                select.select([link], [], [], 30)
+                link.receive()
+            assert answers[-1]["ok"]
+            assert link.reopen()
+        session.process.kill()
+        session.process.wait(30)
+        assert not link.reopen()
 
 
 def test_without_colour_there_is_none(session: Session) -> None:

@@ -28,9 +28,15 @@ class FakeLink:
 
     def __init__(self) -> None:
         self.open = True
+        self.lives = False  # the session, when the connection is lost
         self.unsent = False
         self.sent: list[tuple[Message, Then]] = []
         self.events: list[Message] = []
+
+    def reopen(self) -> bool:
+        self.open = self.lives
+        self.sent.clear()
+        return self.open
 
     def send(self, command: Message, then: Then) -> None:
         self.sent.append((command, then))
@@ -95,6 +101,24 @@ def test_it_says_when_there_is_no_answer(board: Board) -> None:
     board.answer("snapshot", **snapshot(755.0))
     board.tick()
     assert " running " in board.text()
+
+
+def test_one_that_was_dropped_watches_again(board: Board) -> None:
+    board.press("p")
+    board.link.open, board.link.lives = False, True
+    board.it.receive()
+    assert "connected anew" in board.text()
+    board.answer("watch", recent=[injection(number, 700.0 + number) for number in range(9)])
+    board.tick()
+    board.answer("snapshot", **snapshot(800.0, paused=False))
+    assert (board.it.model.injections, board.it.model.paused) == (9, False)
+    assert "Injections 9 of 686" in board.text()
+    board.link.open = False
+    board.it.receive()
+    assert board.it.model.lost == ""
+    board.link.open = False  # again, and nobody answered meanwhile: so it is over
+    board.it.receive()
+    assert "the session was killed; q quits" in board.text()
 
 
 def unanswered(*, owner: bool) -> Dashboard:
@@ -183,6 +207,28 @@ def test_after_the_end_the_owner_leaves_with_a_key(key: str) -> None:
     assert board.link.sent == []
     board.press(key)
     assert board.it.leaving is Leaving.ENDED
+
+
+def test_what_was_in_force_can_be_saved_after_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    board = Board(owner=True)
+    board.press("a", *"read")
+    board.link.events = [
+        {"event": "totals", "calls": {}, "saved": "rules: [] # é\n"},
+        {"event": "footer", "t": 9.0, "outcome": "exit", "status": 0, "rules": []},
+    ]
+    board.it.receive()
+    board.link.open = False
+    board.it.receive()
+    assert "add rule" not in board.text()  # nobody would take it
+    board.press("down")
+    assert " s save " in board.text()
+    board.press("s", "enter")
+    assert "saved as redis-under-pressure.yaml" in board.text()
+    assert (tmp_path / "redis-under-pressure.yaml").read_text("utf-8") == "rules: [] # é\n"
+    assert board.link.sent == []
 
 
 def test_an_owner_who_detaches_leaves() -> None:

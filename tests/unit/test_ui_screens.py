@@ -66,9 +66,9 @@ def waiting() -> Model:
     return model
 
 
-def fresh() -> Model:
+def fresh(*named: str) -> Model:
     model = Model()
-    told = snapshot(1.0, rules=[], calls={}, tasks=[], tasks_total=0, faults=0, named=None)
+    told = snapshot(1.0, rules=[], calls={}, tasks=[], tasks_total=0, faults=0, named=named or None)
     model.snapshot(told)
     return model
 
@@ -94,6 +94,8 @@ def drawings() -> dict[str, Drawing]:
     small("filter-none", model, filter="nothing has this", focus=Place.INJECTIONS)
     small("paused", sample(paused=True), rule="no-sockets")
     small("first-rule", fresh(), output=False)
+    small("first-rule-of-a-filter", fresh("clone", "getppid", "openat"), output=False)
+    small("first-rule-of-no-filter", fresh("clone", "io_uring_setup"), output=False)
     small("connecting", Model())
     small("refused", model, prompt=error_prompt())
     small("completing", model, prompt=choosing())

@@ -137,7 +137,12 @@ def run(
             say(run_left_line(command[0], ended) if left else ended_line(command[0], ended))
             closing(decider)
             options = [*(["--timeout", timeout] if timeout else [])]
-            say(f"inject: repeat with: {_again(scenario, expressions, seed, options, command)}")
+            again = _again(scenario, expressions, seed, options, command)
+            if session.steered and journal is not None:
+                again = shlex.join(["inject", "replay", str(journal)])
+            say(f"inject: repeat with: {again}")
+            if session.steered and journal is None:
+                say("inject: it was steered by hand: with --journal inject replay repeats that too")
     if ended.detached:
         sys.exit(0)
     if ended.timed_out:

@@ -63,9 +63,15 @@ def _lines(session: int) -> None:
     link = Link(session)
     told: list[Message] = []
     link.send({"do": "watch"}, lambda answer: told.extend(answer.get("recent", ())))
-    while link.open:
+    while True:
         select.select([link], [], [])
         events = link.receive()
+        if not link.open:
+            # A session drops who does not read: a pager at the other end of a pipe.
+            if not link.reopen():
+                break
+            link.send({"do": "watch"}, lambda answer: None)
+            told.append({"event": "missing"})
         try:
             for event in (*told, *events):
                 text = _text(event)
@@ -89,6 +95,8 @@ def _text(event: dict[str, Any]) -> str:
             return fault_line(Injection(**words), many=True)
         case "control":
             return f"inject: {event['what']} {event['detail']}".rstrip()
+        case "missing":
+            return "inject: lines are missing here: the session waits for nobody who does not read"
         case "footer":
             return f"inject: the session is over: {outcome_words(event)}, {event['t']:.2f} s"
         case _:

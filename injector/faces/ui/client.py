@@ -107,12 +107,28 @@ class Link:
         Raises:
             InjectError: there is no such session.
         """
-        self._socket = rendezvous.connect(session)
+        self._session = session
+        self._connect()
+
+    def _connect(self) -> None:
+        self._socket = rendezvous.connect(self._session)
         self._socket.setblocking(False)
         self._waiting: deque[Then] = deque()
         self._unread = bytearray()
         self._unsent = bytearray()
         self.open = True
+
+    def reopen(self) -> bool:
+        """Connect anew, what was not answered forgotten; return False if the session is over.
+
+        A session drops who watches and does not read.
+        """
+        self.close()
+        try:
+            self._connect()
+        except InjectError:
+            return False
+        return True
 
     def fileno(self) -> int:
         """Return the descriptor to select on."""

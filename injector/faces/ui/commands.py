@@ -46,6 +46,10 @@ class Commands:
         for rule, fields in self._presumed:
             self._model.presume(rule, **fields)
 
+    def forget(self) -> None:
+        """Take it that none of those under way is answered."""
+        self._presumed.clear()
+
     def send(
         self,
         do: str,

@@ -62,6 +62,7 @@ class Dashboard:
             changed=self._changed,
             removed=self._prompts.remember,
         )
+        self._heard = False  # since we are connected
         link.send({"do": "watch"}, self._watching)
 
     # What comes from the session.
@@ -74,6 +75,7 @@ class Dashboard:
         self._asked = False
         self._ask_at = self._now + _AGAIN
         if answer.pop("ok", False):
+            self._heard = True
             self.model.snapshot(answer)
             self._commands.presume()
 
@@ -85,16 +87,29 @@ class Dashboard:
         """Take what the session sent."""
         for event in self.link.receive():
             self.model.event(event)
-        if not self.link.open:
+        if self.link.open:
+            return
+        if self.model.footer is None and self._heard and self.link.reopen():
+            self._begin_anew()
+        else:
             self.model.ended()
             self._over()
+
+    def _begin_anew(self) -> None:
+        """Watch again: we were stopped or too slow, and so dropped."""
+        self._heard = self._asked = False
+        self._ask_at = 0.0
+        self._commands.forget()
+        self.model.forget()
+        self.link.send({"do": "watch"}, self._watching)
+        self._notices.say("connected anew: the session does not wait for who does not read")
+        self.hurry = True
 
     def _over(self) -> None:
         self.hurry = True
         self.view.typing = False
         self._still, self.view.frozen = None, False
-        if self.view.prompt is not None and self.view.prompt.editor is None:
-            self.view.prompt = None  # a question about what is over
+        self._prompts.over(self.model.saved)
         if self._detaching and self.view.owner:
             self.leaving = Leaving.DETACHED
         elif self.model.lost and self.view.owner and not self.model.told:
@@ -190,7 +205,7 @@ class Dashboard:
     def do(self, do: Do, step: int = 1) -> None:
         """Do something of the table of keys."""
         view = self.view
-        if self.model.over and do in STEERING:
+        if self.model.over and do in STEERING and not (do is Do.SAVE and self.model.saved):
             self._notices.say(f"the session is over: {self.model.state}")
             return
         match do:

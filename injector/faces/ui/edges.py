@@ -149,7 +149,7 @@ def _footer(place: Place, view: View, model: Model, width: int) -> Text:
 def _applies(one: Key, view: View, model: Model) -> bool:
     """Whether a key can do anything just now."""
     if model.over and one.do in STEERING:
-        return False
+        return one.do is Do.SAVE and bool(model.saved)
     if one.do in (Do.TOGGLE, Do.RAISE, Do.LOWER, Do.FIRE, Do.REMOVE):
         return bool(model.rules)
     if one.do is Do.ADD_FOR:

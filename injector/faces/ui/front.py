@@ -332,6 +332,8 @@ class _Front:
         terminal.restore(self._tty, self._before)
         self._complain()
         if self._status is None:
+            if left == Leaving.LEAVE:
+                say(f"inject: the faults go on; inject watch {self._session} shows them")
             if not well:
                 self._explain(left)
             terminal.raw(self._tty)

@@ -136,6 +136,7 @@ class Model:
         self.lost = ""
         self.silence = 0.0  # seconds we have waited for an answer, if that is long
         self.footer: Mapping[str, Any] | None = None
+        self.saved = ""  # the rules in force at the end, as the text of a scenario
         self._number = 0
         self._t = 0.0
         self._second: int | None = None
@@ -210,6 +211,7 @@ class Model:
 
     def _totals(self, told: Mapping[str, Any]) -> None:
         """Take the last counts: what came after the last snapshot, and tasks that were brief."""
+        self.saved = str(told.get("saved", ""))
         self.told = {**self.told, **told}
         self._hottest(told.get("calls", {}))
         last = {row.task: row for row in map(_task, told.get("tasks", ()))}
@@ -285,6 +287,11 @@ class Model:
             self.injections -= bool(self.happened[0].rule)
         self.injections += bool(rule)
         self.happened.append(Happened(self._number, t, task, rule, call, fault, event))
+
+    def forget(self) -> None:
+        """Forget what happened: it will be told again."""
+        self.happened.clear()
+        self.injections = 0
 
     def recent(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take the injections of before we watched."""

@@ -118,11 +118,11 @@ def _rules(model: Model, view: View, width: int, height: int, focused: bool) -> 
     if not model.rules:
         if model.over:
             return note_lines(["no rule"], width, height)
-        named = model.told.get("named")
-        stopped = f"it can name {', '.join(named)}" if named is not None else ""
-        texts = ["No rule yet: press a to add the first fault"]
-        texts += [stopped or "or Tab to Calls, choose one, Enter"]
-        return note_lines([text for text in texts if text], width, height)
+        return note_lines(
+            ["No rule yet: press a to add the first fault", _what_can_be_named(model)],
+            width,
+            height,
+        )
     widths = _rule_columns(model, width)
     heads = [
         ([(right(head, size) if name in _RIGHT else left(head, size), DIM)], size)
@@ -138,6 +138,23 @@ def _rules(model: Model, view: View, width: int, height: int, focused: bool) -> 
         columns = [(parts(name, size), size) for name, size in widths.items()]
         lines.append(table_row(columns, width, number == chosen, focused))
     return lines
+
+
+def _what_can_be_named(model: Model) -> str:
+    named = model.told.get("named")
+    if named is None:
+        return "or Tab to Calls, choose one, Enter"
+    asked = [name for name in named if name not in _ALWAYS]
+    if asked:
+        return f"it can name {', '.join(asked)}"
+    return "a filter cannot grow: start with --watch CALLS for others than those in Calls"
+
+
+_ALWAYS = frozenset(
+    {"clone", "clone3", "fork", "vfork", "execve", "execveat", "exit", "exit_group"}
+    | {"io_uring_setup"}
+)
+"""Any filter stops these: they tell of tasks, and of what no filter sees."""
 
 
 def _rule_cells(model: Model, rule: RuleRow) -> Callable[[str, int], list[Piece]]:

@@ -26,6 +26,7 @@ class Prompts:
         self._changed = changed
         self._accept: Callable[[str], None] = lambda text: None
         self._answers: Mapping[str, Callable[[], None]] = {}
+        self._saved: str | None = None  # the rules in force at the end
         self._rules_before: list[str] = []
         self._filters_before: list[str] = []
 
@@ -57,6 +58,13 @@ class Prompts:
         """Ask for the file that the rules in force go to."""
         editor = LineEditor(f"{Path(scenario).stem or 'scenario'}.yaml")
         self._view.prompt, self._accept = Prompt("save as", editor), self._save
+
+    def over(self, saved: str) -> None:
+        """Take it that the session is over; `saved` is the text of its last scenario or ""."""
+        self._saved = saved
+        prompt = self._view.prompt
+        if prompt is not None and (prompt.editor is None or self._accept == self._add):
+            self._view.prompt = None  # it asks about what is over
 
     def answer(self, key: str) -> None:
         """Take a key as the answer to a question; others are none."""
@@ -140,6 +148,10 @@ class Prompts:
             self._view.prompt = None
             return
 
+        if self._saved is not None:
+            self._write(Path(text).expanduser(), self._saved, prompt)
+            return
+
         def answered(answer: Message) -> None:
             self._changed()
             if answer.get("ok"):
@@ -154,7 +166,7 @@ class Prompts:
         self, path: Path, scenario: str, prompt: Prompt | None, *, over: bool = False
     ) -> None:
         try:
-            with path.open("w" if over else "x") as file:
+            with path.open("w" if over else "x", encoding="utf-8") as file:
                 file.write(scenario)
         except FileExistsError:
             self.ask(
