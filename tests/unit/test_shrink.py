@@ -210,7 +210,7 @@ def test_find_integer(limit: int) -> None:
                     "OSError: [Errno 5] Input/output error"
                 ),
             },
-            "exit 1 exception OSError: [Errno N] Input/output error f",
+            "exit 1 exception OSError: [Errno N] Input/output error in f",
         ),
     ],
 )
