@@ -619,6 +619,7 @@ class Sweep:
             run.number,
             verdict=run.verdict,
             fingerprint=run.fingerprint or "",
+            signal=run.signal,
             prints=bool(self.baseline.first.result.stdout.size),
             limit=self._limit,
             setup=settings.setup,

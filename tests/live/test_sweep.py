@@ -141,7 +141,7 @@ def test_the_line_of_a_finding_repeats_it(
     inject.write_text(f'#!/bin/sh\nexec {" ".join(INJECT)} "$@"\n')
     inject.chmod(0o755)
     env = {"PATH": f"{inject.parent}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
-    line = f"{finding.command}; code=$?; wc -c output; exit $code"
+    line = f'{finding.command}; code=$?; cd "$d"; wc -c output; exit $code'
     status, out, err = finish(["bash", "-c", line], env=env, cwd=tmp_path)
     assert err.count("rule-1 ") >= 1
     if defect == "silent":
