@@ -228,6 +228,7 @@ def test_the_folder_of_a_finding_is_kept(victim: Victim, template: str, tmp_path
         (["--timeout", "1s"], ["sleep", "60"], "did not end within 1 s without any fault"),
         (["--check", "echo no; false"], ["true"], "the check fails without any fault: no"),
         (["--setup", "exit 4"], ["true"], "setup ended with status 4"),
+        (["--setup", "test $INJECT_RUN != 2"], ["true"], "setup ended with status 1"),
         ([], ["/no/such"], "/no/such"),
         (["--shard", "4/3"], ["true"], "'4/3' is no part"),
         (["--every", "--per-kind", "2"], ["true"], "cannot both be given"),
