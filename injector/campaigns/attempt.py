@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from injector.campaigns.folders import copy, digests, empty, remove
+from injector.campaigns.folders import copy, digests, empty
 from injector.campaigns.points import Point, Recorder, watched
 from injector.campaigns.trial import Bench, Fired, Job, Result, carry_out
 from injector.campaigns.witness import END, Witness
@@ -121,8 +121,7 @@ class Attempted:
 def attempt(wish: Attempt, bench: Bench) -> Attempted:
     """Carry it out in a place that is used again."""
     job = wish.job
-    assert bench.folder is not None  # a hand has one
-    with _folder(bench.folder, wish.keep) as folder:
+    with _folder(bench, wish.keep) as folder:
         work, temporary = os.path.join(folder, "work"), os.path.join(folder, "tmp")
         if job.workdir is not None:
             copy(job.workdir, work)
@@ -191,22 +190,25 @@ def _unlimited(make: Callable[[], Result]) -> Result:
 
 
 @contextmanager
-def _folder(folder: str, keep: str) -> Iterator[str]:
+def _folder(bench: Bench, keep: str) -> Iterator[str]:
     """Prepare the run's own folder; empty it, or move it to a place where it stays.
 
-    To make and remove folders costs more than a short run.
+    To make and remove folders costs more than a short run. The next run takes another one where
+    something is left, which would be given to it.
     """
-    temporary = os.path.join(folder, "tmp")
-    os.makedirs(temporary, exist_ok=True)
+    folder = bench.folder
+    assert folder is not None  # a hand has one
+    places = [os.path.join(folder, name) for name in ("work", "tmp")]
+    os.makedirs(folder, exist_ok=True)
+    os.makedirs(places[1], 0o700, exist_ok=True)
     try:
         yield folder
     finally:
         if keep:
             with contextlib.suppress(OSError):
                 shutil.move(folder, keep)
-        empty(os.path.join(folder, "work"))
-        if not os.path.isdir(temporary) or os.listdir(temporary):
-            remove(temporary)
+        if not all([empty(place) for place in places]):
+            bench.move()
 
 
 def _environment(job: Job, temporary: str) -> tuple[tuple[str, str], ...]:

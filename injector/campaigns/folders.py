@@ -38,7 +38,9 @@ def hold(folder: str) -> int:
 
 
 def copy(template: str, to: str) -> None:
-    """Copy a folder with all that is in it, as `cp -a` does, to one that is new or empty.
+    """Copy a folder with all that is in it to one that is new or empty.
+
+    As `cp -a` does, but that the copies are ours, and hard links become files of their own.
 
     Raises:
         OSError: something in it cannot be copied; its text says what and why.
@@ -51,11 +53,12 @@ def copy(template: str, to: str) -> None:
 
 
 def _copy(source: str, to: str) -> None:
-    mode = os.lstat(source).st_mode
-    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
-        os.mknod(to, mode)
-    else:
+    found = os.lstat(source)
+    if stat.S_ISREG(found.st_mode):
         shutil.copy2(source, to)
+    else:
+        os.mknod(to, found.st_mode, found.st_rdev)
+        shutil.copystat(source, to)  # mknod(2) takes the umask away from the mode
 
 
 def remove(folder: str) -> None:
@@ -66,10 +69,14 @@ def remove(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def empty(folder: str) -> None:
+def empty(folder: str) -> bool:
     """Remove what is in a folder; one that the target made something else goes itself.
 
     rmdir(2) of one that is needed again is dearer than all that is in it.
+
+    Returns:
+        Whether nothing is left: who is not root cannot remove what another user made in a folder
+        of his own, and nobody what is immutable (chattr(1)).
     """
     try:
         if os.path.islink(folder):
@@ -77,16 +84,21 @@ def empty(folder: str) -> None:
         os.chmod(folder, 0o700)
         with os.scandir(folder) as entries:
             found = list(entries)
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                remove(entry.path)
+            else:
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+        return not os.listdir(folder)
     except FileNotFoundError:
-        return
+        return True
     except NotADirectoryError:
-        os.unlink(folder)
-        return
-    for entry in found:
-        if entry.is_dir(follow_symlinks=False):
-            remove(entry.path)
-        else:
-            os.unlink(entry.path)
+        with contextlib.suppress(OSError):
+            os.unlink(folder)
+        return not os.path.lexists(folder)
+    except OSError:
+        return False
 
 
 def digests(top: str, *, read: bool = True) -> dict[str, str]:

@@ -34,11 +34,18 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended, as far as its journal says; `how` is "" where it does not."""
+    """How a run ended, as far as its journal says; `how` is "" where it does not.
+
+    Attributes:
+        failure: 2 a crash or a hang, 1 a status other than 0, 0 none.
+        t: seconds from the start, where the journal has its end.
+        died: processes and the signals that they crashed by.
+    """
 
     how: str
-    failure: int  # 2 a crash or a hang, 1 a status other than 0, 0 none
+    failure: int
     t: float = 0.0
+    died: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +111,38 @@ def ending_of(events: Sequence[Mapping[str, Any]]) -> Ending:
     """Return how a run ended by its journal's events."""
     command = next((e["command"] for e in events if e["event"] == "header"), ("?",))
     first = os.path.basename(command[0])
-    died = [
+    died = frozenset(
         (first if event["task"] == "0" else event.get("process", ""), event["signal"])
         for event in events
         if event["event"] == "task_end" and event["signal"] in CRASHES
         if event["pid"] == event["tid"]
-    ]
+    )
+    crashed = crash(died, "")
     footer = events[-1]
     if footer["event"] != "footer":
-        return Ending(crash(died, ""), 2 if died else 0)
+        how = "" if crashed else _first_ending(events)
+        return Ending(crashed or how, 2 if died else int(how not in ("", "exit 0")), 0.0, died)
     if footer["outcome"] == "timeout":
         stops = (event["t"] for event in events if event.get("what") == "timeout")
-        return Ending("hang", 2, next(stops, footer["t"]))
+        return Ending("hang", 2, next(stops, footer["t"]), died)
     how = ending(footer["status"], footer["signal"])
     if died:
-        return Ending(f"{crash(died, '')}, {how}", 2, footer["t"])
+        return Ending(f"{crashed}, {how}", 2, footer["t"], died)
     return Ending(how, int(how != "exit 0"), footer["t"])
+
+
+def _first_ending(events: Sequence[Mapping[str, Any]]) -> str:
+    """Return how the first process ended in a journal without a footer, "" if it did not."""
+    alive: set[tuple[int, int]] = set()
+    how = ""
+    for event in events:
+        if event["event"] == "task_start":
+            alive.add((event["pid"], event["tid"]))
+        elif event["event"] == "task_end":
+            alive.discard((event["pid"], event["tid"]))
+            if event["task"] == "0" and not any(pid == event["pid"] for pid, _ in alive):
+                how = ending(event["exit"], event["signal"])
+    return "" if how == "unknown" else how
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +195,11 @@ def _verdict(original: Recorded, now: Ending, check: int | None) -> Verdict:
     if check is not None:
         return Verdict.REPRODUCED if check else Verdict.FIXED
     before = original.ending
-    if original.torn:
-        # Nothing says how it ended; a crash before that is known.
-        same = now.how.startswith(before.how) and bool(now.failure)
-        return Verdict.REPRODUCED if same else Verdict.FIXED if before.failure else Verdict.UNKNOWN
-    if now.how == before.how:
+    if original.torn and not before.failure:
+        return Verdict.UNKNOWN
+    # After the crashes of one that breaks off there may have been more.
+    followed = original.torn and before.died and before.died <= now.died
+    if followed or now.how == before.how:
         return Verdict.REPRODUCED
     return Verdict.FIXED if now.failure < before.failure else Verdict.OTHERWISE
 

@@ -186,6 +186,7 @@ class Report:
             run.number,
             verdict=run.verdict,
             fingerprint=run.fingerprint,
+            signal=run.signal,
             prints=bool((self.campaign.baseline.get("stdout") or {}).get("size")),
             limit=options.get("limit"),
             setup=options.get("setup"),

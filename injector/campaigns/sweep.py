@@ -230,12 +230,11 @@ class Sweep:
 
     def _begin(self) -> Iterator[Event]:
         Store.require_vacant(self.path)  # before the program is run: nobody waits for a refusal
-        first, second = (self._now(Attempt(self._job(()))) for _ in range(2))
-        self._require_sound(first)
+        first, second = (self._sound(Attempt(self._job(()))) for _ in range(2))
         self._limit = self.settings.timeout or max(
             _LEAST, _TIMES * max(first.result.seconds, second.result.seconds)
         )
-        recording = self._record(())
+        recording = self._sound(self._recording(()))
         calls = dict(recording.result.calls)
         self._baseline = Baseline.of((first, second, recording), calls)
         options = {**self.settings.as_json(), "shard": list(self._shard), "limit": self._limit}
@@ -279,7 +278,7 @@ class Sweep:
         self._limit = campaign.options.get("limit", self._limit)
         self._number = max((run.number for run in store.runs()), default=3)
         if "" not in store.recorded():
-            points = self._record(()).points
+            points = self._sound(self._recording(())).points
             runs = self._plan(points) if self.settings.mode == "sites" else []
             store.plan(_told(points, runs), runs, recorded="")
         for row in store.points():
@@ -340,15 +339,16 @@ class Sweep:
     def _now(self, wish: Attempt) -> Attempted:
         return self._made(self._pool.submit(attempt, wish), wish.job.number)
 
+    def _sound(self, wish: Attempt) -> Attempted:
+        """Make a run without faults; one that does not come off is nothing to compare with."""
+        made = self._now(wish)
+        self._require_sound(made)
+        return made
+
     def _recording(self, rules: tuple[str, ...]) -> Attempt:
         job = self._job(rules)
         slow = replace(job, timeout=max(_UNLIMITED, _RECORDING * job.timeout))
         return Attempt(slow, record=True, wanted=self._wanted)
-
-    def _record(self, rules: tuple[str, ...]) -> Attempted:
-        recording = self._now(self._recording(rules))
-        self._require_sound(recording)
-        return recording
 
     def _work(self) -> Iterator[Event]:
         """Make the runs that are ready, and those that come of them."""
@@ -619,6 +619,7 @@ class Sweep:
             run.number,
             verdict=run.verdict,
             fingerprint=run.fingerprint or "",
+            signal=run.signal,
             prints=bool(self.baseline.first.result.stdout.size),
             limit=self._limit,
             setup=settings.setup,

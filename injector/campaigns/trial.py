@@ -183,9 +183,15 @@ class Bench:
     def __init__(self, folder: str | None = None) -> None:
         """Begin; the runs are made in `folder`, each in one of its own if there is none."""
         self.folder = folder
+        self._first, self._moves = folder, 0
         self.pads = Pads()
         self._keeper: Keeper | None = None
         self._forker: Forker | None = None
+
+    def move(self) -> None:
+        """Make the next runs in another folder, beside the one that cannot be emptied."""
+        self._moves += 1
+        self.folder = f"{self._first}-{self._moves}"
 
     def guard(self) -> Keeper:
         """Return a keeper that lives; a run that is not from a pad may fork now."""

@@ -141,7 +141,7 @@ def test_the_line_of_a_finding_repeats_it(
     inject.write_text(f'#!/bin/sh\nexec {" ".join(INJECT)} "$@"\n')
     inject.chmod(0o755)
     env = {"PATH": f"{inject.parent}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
-    line = f"{finding.command}; code=$?; wc -c output; exit $code"
+    line = f'{finding.command}; code=$?; cd "$d"; wc -c output; exit $code'
     status, out, err = finish(["bash", "-c", line], env=env, cwd=tmp_path)
     assert err.count("rule-1 ") >= 1
     if defect == "silent":
@@ -228,6 +228,7 @@ def test_the_folder_of_a_finding_is_kept(victim: Victim, template: str, tmp_path
         (["--timeout", "1s"], ["sleep", "60"], "did not end within 1 s without any fault"),
         (["--check", "echo no; false"], ["true"], "the check fails without any fault: no"),
         (["--setup", "exit 4"], ["true"], "setup ended with status 4"),
+        (["--setup", "test $INJECT_RUN != 2"], ["true"], "setup ended with status 1"),
         ([], ["/no/such"], "/no/such"),
         (["--shard", "4/3"], ["true"], "'4/3' is no part"),
         (["--every", "--per-kind", "2"], ["true"], "cannot both be given"),

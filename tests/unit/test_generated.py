@@ -20,6 +20,11 @@ def test_the_manual_page_is_current() -> None:
     subprocess.run(command, check=True, timeout=60, env={"PYTHONPATH": str(ROOT)})
 
 
+def test_the_manual_page_has_words_of_ours_for_what_an_option_takes() -> None:
+    page = (ROOT / "docs/inject.1").read_text()
+    assert [word for word in ("INTEGER", "FLOAT", "RANGE") if word in page] == []
+
+
 def test_the_manual_page_has_every_command_and_the_grammar_of_rules() -> None:
     page = (ROOT / "docs/inject.1").read_text().replace("\\-", "-").replace("\\e", "\\")
     synopsis = page.split(".SH SYNOPSIS")[1].split(".SH ")[0]

@@ -59,7 +59,7 @@ def test_the_command_that_repeats_a_run(tmp_path: Path) -> None:
     assert commands["once 0/write#1 short=1"] == FINDINGS[0].command
     assert (
         commands["persistent 0/openat#3 error=EIO"]
-        == "inject run -e 'site=0/openat#3+:error=EIO' -- shop 'order 1' </dev/null"
+        == "INJECT_RUN=1 inject run -e 'site=0/openat#3+:error=EIO' -- shop 'order 1' </dev/null"
     )
 
 
@@ -68,8 +68,9 @@ def test_the_command_that_repeats_a_run_makes_its_folder(tmp_path: Path) -> None
     path = database(tmp_path / "s.db", command=["shop", "--port=8{run}"], options=options)
     report = load([path])
     assert report.repeat(report.runs[0]) == (
-        """d=$(mktemp -d) && cp -a '/tem plate'/. "$d" && cd "$d" && sh -c 'make it' && """
-        "inject run -e 'site=0/openat#3:error=EIO' -- shop --port=80 </dev/null"
+        """d=$(mktemp -d) && cp -a '/tem plate'/. "$d" && """
+        """(cd "$d" && export INJECT_RUN=0 && sh -c 'make it' && """
+        "inject run -e 'site=0/openat#3:error=EIO' -- shop --port=80 </dev/null)"
     )
 
 

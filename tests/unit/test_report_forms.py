@@ -171,7 +171,8 @@ def test_json(report: Report) -> None:
         "signal": "SIGSEGV",
         "seconds": 0.25,
         "detail": "",
-        "command": "inject run -e 'site=0/openat#3+:error=ENOMEM' -- shop 'order 1' </dev/null",
+        "command": "INJECT_RUN=3 inject run -e 'site=0/openat#3+:error=ENOMEM' "
+        "-- shop 'order 1' </dev/null",
     }
 
 

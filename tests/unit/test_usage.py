@@ -11,15 +11,16 @@ from injector.faces.cli.usage import WithCommand
 from injector.words.errors import InjectError
 
 
-def parse(words: str) -> click.Context:
+def parse(words: str, operand: str = "scenario", needs_rules: bool = True) -> click.Context:
     """Parse the words behind `inject run` as a command does that has most of its options."""
-    options = [
+    params: list[click.Parameter] = [
         click.Option(["-e"], multiple=True),
         click.Option(["--seed"]),
         click.Option(["-q", "--quiet"], is_flag=True),
-        click.Argument(["scenario"], required=False),
     ]
-    command = WithCommand("run", params=options, callback=lambda **_: None)
+    if operand:
+        params.append(click.Argument([operand], required=False))
+    command = WithCommand("run", params=params, callback=lambda **_: None, needs_rules=needs_rules)
     parent = click.Context(click.Group("inject"), info_name="inject")
     return command.make_context("run", shlex.split(words), parent)
 
@@ -42,6 +43,25 @@ def parse(words: str) -> click.Context:
 def test_a_forgotten_separator(words: str, corrected: str) -> None:
     with pytest.raises(InjectError, match="there is no -- before the command") as caught:
         parse(words)
+    assert caught.value.help == f"inject run {corrected}"
+
+
+@pytest.mark.parametrize(
+    ("operand", "words", "corrected"),
+    [
+        ("", "ls", "-- ls"),
+        ("", "ls x", "-- ls x"),
+        ("", "--seed 7 ls x", "--seed 7 -- ls x"),
+        ("journal", "j ls x", "j -- ls x"),
+        ("scenario", "ls x", "-- ls x"),
+        ("scenario", "fd-exhaustion ls x", "fd-exhaustion -- ls x"),
+    ],
+)
+def test_a_forgotten_separator_where_no_rules_are_needed(
+    operand: str, words: str, corrected: str
+) -> None:
+    with pytest.raises(InjectError, match="there is no -- before the command") as caught:
+        parse(words, operand, needs_rules=False)
     assert caught.value.help == f"inject run {corrected}"
 
 

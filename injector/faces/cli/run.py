@@ -41,6 +41,7 @@ TIMED_OUT = 124  # as timeout(1)
 
 @click.command(
     cls=WithCommand,
+    needs_rules=True,
     epilog="\b\nExamples:\n"
     "  inject run -e 'openat:path=/etc/hostname:error=EACCES' -- cat /etc/hostname\n"
     "  inject run fd-exhaustion --seed 7 -- find /etc -name hosts\n"

@@ -89,7 +89,11 @@ _SECONDS = 5.0  # and none sooner after the last
 )
 @click.option("--every", is_flag=True, help="Try every call, not one of each kind.")
 @click.option(
-    "--depth", type=click.IntRange(1, 2), default=1, help="2: second faults after each first too."
+    "--depth",
+    type=click.IntRange(1, 2),
+    metavar="N",
+    default=1,
+    help="2: second faults after each first too.",
 )
 @click.option(
     "--jobs", type=click.IntRange(1), metavar="N", help="Runs at a time. [default: cores]"

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -15,6 +16,15 @@ from injector.words.errors import InjectError
 
 class WithCommand(click.Command):
     """A command that is followed by `-- CMD...`, which is handed on untouched."""
+
+    def __init__(self, *args: Any, needs_rules: bool = False, **attributes: Any) -> None:
+        """Take what click.Command does.
+
+        Args:
+            needs_rules: there is nothing to do without a scenario or a rule.
+        """
+        super().__init__(*args, **attributes)
+        self.needs_rules = needs_rules
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take what stands behind the first `--` away before click looks."""
@@ -31,12 +41,12 @@ class WithCommand(click.Command):
 
 
 def no_separator(
-    command: click.Command, ctx: click.Context, args: Sequence[str]
+    command: WithCommand, ctx: click.Context, args: Sequence[str]
 ) -> InjectError | None:
     """Return the refusal of arguments in which a `--` was left out; None if it was not.
 
-    It is put before the first word that is neither an option, nor its value, nor a scenario; where
-    the command is to be told what to repeat, its first word is that.
+    It is put before the first word that is neither an option, nor its value, nor a scenario or
+    what else the command takes.
     """
     operands = {one.name for one in command.get_params(ctx) if isinstance(one, click.Argument)}
     options = {
@@ -45,7 +55,7 @@ def no_separator(
         if isinstance(one, click.Option)
         for name in one.opts
     }
-    at, rules, scenario = 0, False, False
+    at, rules, taken = 0, False, not operands
     while at < len(args):
         word = args[at]
         if word.startswith("-") and word != "-":
@@ -55,14 +65,15 @@ def no_separator(
                 return None
             rules |= name == "-e"
             at += 1 + (not option.is_flag and word == name)
-        elif not scenario and ("scenario" not in operands or _is_scenario(word, rules)):
-            scenario = True
+        elif not taken and ("scenario" not in operands or _is_scenario(word, rules)):
+            taken = True
             at += 1
         else:
             break
     if at >= len(args):
         return None
-    before = list(args[:at]) if scenario or rules else [*args[:at], "SCENARIO"]
+    ruled = taken or rules or not command.needs_rules
+    before = list(args[:at]) if ruled else [*args[:at], "SCENARIO"]
     line = shlex.join([*ctx.command_path.split(), *before, "--", *args[at:]])
     return InjectError("there is no -- before the command", help=line)
 
