@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from injector.faces.ui.terminal import RESET
+
 from .attaching import poll_until
 from .harness import INJECT
 from .screens import Screen
@@ -183,18 +185,19 @@ def test_a_front_that_dies_is_a_terminal_that_is_closed(
     start: Start, gate: Path, number: str, status: int
 ) -> None:
     # Not the leader of its terminal's session: else the kernel takes that away too.
-    line = shlex.join(live(f"echo said before; read x < {gate}"))
+    modes = r"printf '\033[?1049h\033[?1000h\033[?25ldrawn'"
+    line = shlex.join(live(f"echo said before; {modes}; read x < {gate}"))
     screen = start("sh", "-c", f"{line}; echo status $?; read y")
-    screen.until("running", "said before")
+    screen.until("running", "drawn")
     (front,) = children(screen.pid)
     all_parts = parts(front)
     others = [*all_parts.values(), *children(all_parts["session"])]
     os.kill(front, signal.Signals["SIG" + number])
     poll_until(lambda: not any(map(alive, others)))
     poll_until(lambda: screen.look() is not None and f"status {status}".encode() in screen.raw)
-    screen.until_left()
-    screen.until("said before")  # by the dashboard: the last that can
-    assert screen.is_as_before()
+    # By the dashboard: the last that can.
+    screen.until_that(lambda: b"drawn" in screen.raw.partition(RESET)[2] and screen.is_as_before())
+    assert "said before" in screen.text
     screen.press("\r")
     assert screen.ended() == 0
 
