@@ -380,6 +380,53 @@ def test_a_removed_rule_can_be_brought_back(board: Board) -> None:
     assert board.answer("add")["text"] == rules[0]["text"]
 
 
+def test_a_line_that_waits_for_its_answer_is_not_sent_again(board: Board) -> None:
+    board.press("a", *"read:error=EIO", "enter", "enter")
+    assert board.answer("add")["text"] == "read:error=EIO"
+    assert board.link.sent == []
+    assert board.it.view.prompt is None
+    board.press("a", *"read:error=EIO", "enter", *":limit=1", "enter")
+    board.answer("add")
+    assert "add rule › read:error=EIO:limit=1" in board.text()  # what is written stays
+    board.answer("add", False, error="no")
+    assert "\n no\n" in board.text()
+    board.press("enter")
+    assert board.answer("add")["text"] == "read:error=EIO:limit=1"
+    board.press("a", *"read", "enter")
+    board.link.open, board.link.lives = False, True
+    board.it.receive()
+    board.answer("watch")
+    board.press("enter")  # nobody will answer the first
+    assert board.answer("add")["text"] == "read"
+
+
+def test_a_late_answer_does_nothing_to_what_is_there_by_then(
+    output: tuple[Output, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "redis-under-pressure.yaml"
+    board = Board(owner=True, output=output[0])
+    board.press("s", "enter", "escape", "a", *"read")
+    board.answer("save", scenario="rules: []\n")
+    assert "add rule › read" in board.text()
+    assert not Path(name).exists()
+    board.press("escape", "a", *"read:error=EIO", "enter", "escape", "/", *"EIO")
+    board.answer("add")
+    assert "filter › EIO" in board.text()
+    board.press("escape", "a", *"read:err=EIO", "enter", "escape")
+    board.answer("add", False, error="unknown key")
+    assert "unknown key" in board.text()
+    Path(name).touch()
+    board.it.view.focus = Place.OUTPUT
+    decoder = Decoder()
+    board.it.typed(b"s\r", decoder)
+    board.it.typed(b"\x03i", decoder)
+    board.answer("save", scenario="rules: []\n")
+    board.it.typed(b"yes\r\x1d", decoder)
+    assert os.read(output[1], 10) == b"yes\n"
+    assert Path(name).read_text() == ""
+
+
 def test_the_target_s_text_cannot_make_a_key_or_a_colour(board: Board) -> None:
     event = {**injection(3, 3.0), "args": "\x1b[2J\x07[bold red]x[/]\n", "syscall": "open"}
     board.it.model.event(event)
