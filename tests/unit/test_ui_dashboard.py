@@ -380,6 +380,20 @@ def test_a_removed_rule_can_be_brought_back(board: Board) -> None:
     assert board.answer("add")["text"] == rules[0]["text"]
 
 
+def test_what_is_removed_twice_is_two_rules(board: Board) -> None:
+    names = [one.name for one in board.it.model.rules]
+    board.press("x", "x")
+    removed = [command["rule"] for command, _ in board.link.sent if command["do"] == "remove"]
+    assert removed == names[:2]
+    board.link.sent.reverse()
+    board.answer("remove", False, error="no")
+    board.link.sent.reverse()
+    board.tick()
+    assert board.it.view.rule == names[2]
+    board.press("end", "x")
+    assert board.it.view.rule == names[-2]
+
+
 def test_a_line_that_waits_for_its_answer_is_not_sent_again(board: Board) -> None:
     board.press("a", *"read:error=EIO", "enter", "enter")
     assert board.answer("add")["text"] == "read:error=EIO"

@@ -296,6 +296,10 @@ class Dashboard:
             self._notices.say("there is no rule: a adds one")
             return
         self.view.rule = rule.name
+        if do is Do.REMOVE:  # the one behind it is chosen then, or else the one before
+            names = [one.name for one in self.model.rules]
+            at = names.index(rule.name)
+            self.view.rule = [*names[at + 1 :], *names[:at][::-1], ""][0]
         self._commands.steer(do, rule)
 
     def _detach(self) -> None:
