@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from injector.faces.cli.ctl import COLUMNS, ps
 from injector.faces.cli.main import cli
 from tests.unit.sweeps import database
 
@@ -39,6 +40,10 @@ EXAMPLES = [
 def test_every_help_has_an_example_of_its_command() -> None:
     for path in HELPS:
         assert any(path in line for name, line in EXAMPLES if name == path), path
+
+
+def test_the_help_of_ps_names_every_column() -> None:
+    assert [one for one in COLUMNS if one not in (ps.help or "")] == []
 
 
 @pytest.mark.parametrize(("path", "line"), EXAMPLES, ids=[line for _, line in EXAMPLES])

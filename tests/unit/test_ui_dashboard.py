@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import tempfile
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -243,13 +245,22 @@ def test_an_owner_who_detaches_leaves() -> None:
     assert board.it.leaving is Leaving.DETACHED
 
 
+@contextlib.contextmanager
+def terminal(folder: Path) -> Iterator[tuple[Output, int]]:
+    """A target's terminal: what the dashboard has of it, and the target's end."""
+    spool = os.open(folder, os.O_TMPFILE | os.O_RDWR)
+    master, slave = os.openpty()
+    try:
+        yield Output(spool, master), slave
+    finally:
+        for fd in (spool, master, slave):
+            os.close(fd)
+
+
 @pytest.fixture
 def output(tmp_path: Path) -> Iterator[tuple[Output, int]]:
-    spool = os.open(tmp_path, os.O_TMPFILE | os.O_RDWR)
-    master, slave = os.openpty()
-    yield Output(spool, master), slave
-    for fd in (spool, master, slave):
-        os.close(fd)
+    with terminal(tmp_path) as made:
+        yield made
 
 
 def test_typed_keys_go_to_the_target_until_they_are_taken_back(output: tuple[Output, int]) -> None:
@@ -286,26 +297,57 @@ def test_interrupt_goes_to_the_target_of_the_owner(output: tuple[Output, int]) -
 
 
 KEYS = sorted({key for one in TABLE for key in one.keys} - {"ctrl-z"})
-STEPS = st.lists(
+STEP = (
     st.sampled_from(KEYS)
     | st.sampled_from(["backspace", "ctrl-w", "y", "l", "e", ":", "E", "paste a\nb", "wheel-down"])
-    | st.sampled_from(["<answer>", "<refuse>", "<second>", "<fault>", "<over>", "<gone>"]),
-    max_size=60,
+    | st.sampled_from(["<answer>", "<refuse>", "<second>", "<fault>", "<over>", "<gone>"])
+    | st.sampled_from(["<output>"])
 )
+# What single keys hardly ever come to.
+HABIT = st.sampled_from(
+    [
+        ["shift-tab", "i"],
+        ["s", "enter"],
+        ["s", "enter", "escape"],
+        ["s", "home", "/", "enter", *["<answer>"] * 3],
+        ["a", "r", "e", "a", "d", "enter"],
+        ["<answer>"] * 3,
+    ]
+)
+STEPS = st.lists(STEP.map(lambda one: [one]) | HABIT, max_size=60).map(
+    lambda parts: [one for part in parts for one in part]
+)
+TYPED = {"enter": b"\r", "ctrl-]": b"\x1d", "ctrl-c": b"\x03"}
+WRITTEN = b"\x1b[31m\xc3\xa9\x1b[?1049h\x1b[9;1Hred\r\n\x1b[?1049l\n"
+
+
+def confined(folder: str) -> Callable[..., Any]:
+    """Return what opens files of this folder only: any keys make any name."""
+    whole = Path.open
+
+    def only(path: Path, *how: Any, **more: Any) -> Any:
+        if not path.resolve().is_relative_to(folder):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return whole(path, *how, **more)
+
+    return only
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(STEPS, st.booleans(), st.sampled_from([(40, 10), (80, 24), (130, 40)]))
+@given(STEPS, st.booleans(), st.booleans(), st.sampled_from([(40, 10), (80, 24), (130, 40)]))
 def test_any_keys_in_any_order_do_no_harm(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     steps: list[str],
     owner: bool,
+    shown: bool,
     size: tuple[int, int],
 ) -> None:
-    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+    with tempfile.TemporaryDirectory(dir=tmp_path) as folder, terminal(tmp_path) as (output, _):
         monkeypatch.chdir(folder)
-        board = Board(owner=owner)
+        monkeypatch.setattr(Path, "open", confined(folder))
+        decoder = Decoder()
+        board = Board(owner=owner, output=output if shown else None)
         link = board.link
         for number, step in enumerate(steps):
             if board.it.leaving is not None:
@@ -315,7 +357,7 @@ def test_any_keys_in_any_order_do_no_harm(
                     command, then = link.sent.pop(0)
                     answer: dict[str, Any] = {"ok": step == "<answer>", "error": "x", "column": 3}
                     if command["do"] == "snapshot":
-                        more = {"rules": []} if number % 3 == 0 else {}
+                        more: dict[str, Any] = {"rules": []} if number % 3 == 0 else {}
                         answer |= snapshot(755.0 + number, **more)
                     then({**answer, "scenario": "rules: []\n"})
                 case "<answer>" | "<refuse>":
@@ -331,8 +373,13 @@ def test_any_keys_in_any_order_do_no_harm(
                 case "<gone>":
                     link.open = False
                     board.it.receive()
+                case "<output>":
+                    os.write(output.spool, WRITTEN)
+                case key if board.it.view.typing:
+                    board.it.typed(TYPED.get(key, b"k"), decoder)
                 case key:
                     board.press(key)
+            assert not board.it.view.typing or board.it.view.prompt is None
             drawing = board.it.drawing(*size)
             assert [cell_len(line.plain) for line in drawing.lines] == [size[0]] * size[1]
         monkeypatch.undo()
@@ -378,6 +425,67 @@ def test_a_removed_rule_can_be_brought_back(board: Board) -> None:
     assert board.answer("remove")["rule"] == "slow-net"
     board.press("a", "up", "enter")
     assert board.answer("add")["text"] == rules[0]["text"]
+
+
+def test_what_is_removed_twice_is_two_rules(board: Board) -> None:
+    names = [one.name for one in board.it.model.rules]
+    board.press("x", "x")
+    removed = [command["rule"] for command, _ in board.link.sent if command["do"] == "remove"]
+    assert removed == names[:2]
+    board.link.sent.reverse()
+    board.answer("remove", False, error="no")
+    board.link.sent.reverse()
+    board.tick()
+    assert board.it.view.rule == names[2]
+    board.press("end", "x")
+    assert board.it.view.rule == names[-2]
+
+
+def test_a_line_that_waits_for_its_answer_is_not_sent_again(board: Board) -> None:
+    board.press("a", *"read:error=EIO", "enter", "enter")
+    assert board.answer("add")["text"] == "read:error=EIO"
+    assert board.link.sent == []
+    assert board.it.view.prompt is None
+    board.press("a", *"read:error=EIO", "enter", *":limit=1", "enter")
+    board.answer("add")
+    assert "add rule › read:error=EIO:limit=1" in board.text()  # what is written stays
+    board.answer("add", False, error="no")
+    assert "\n no\n" in board.text()
+    board.press("enter")
+    assert board.answer("add")["text"] == "read:error=EIO:limit=1"
+    board.press("a", *"read", "enter")
+    board.link.open, board.link.lives = False, True
+    board.it.receive()
+    board.answer("watch")
+    board.press("enter")  # nobody will answer the first
+    assert board.answer("add")["text"] == "read"
+
+
+def test_a_late_answer_does_nothing_to_what_is_there_by_then(
+    output: tuple[Output, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "redis-under-pressure.yaml"
+    board = Board(owner=True, output=output[0])
+    board.press("s", "enter", "escape", "a", *"read")
+    board.answer("save", scenario="rules: []\n")
+    assert "add rule › read" in board.text()
+    assert not Path(name).exists()
+    board.press("escape", "a", *"read:error=EIO", "enter", "escape", "/", *"EIO")
+    board.answer("add")
+    assert "filter › EIO" in board.text()
+    board.press("escape", "a", *"read:err=EIO", "enter", "escape")
+    board.answer("add", False, error="unknown key")
+    assert "unknown key" in board.text()
+    Path(name).touch()
+    board.it.view.focus = Place.OUTPUT
+    decoder = Decoder()
+    board.it.typed(b"s\r", decoder)
+    board.it.typed(b"\x03i", decoder)
+    board.answer("save", scenario="rules: []\n")
+    board.it.typed(b"yes\r\x1d", decoder)
+    assert os.read(output[1], 10) == b"yes\n"
+    assert Path(name).read_text() == ""
 
 
 def test_the_target_s_text_cannot_make_a_key_or_a_colour(board: Board) -> None:

@@ -27,7 +27,7 @@ _USAGE = {
     "detach": (),
     "stop": (),
 }
-_COLUMNS = ("session", "pid", "target", "seconds", "rules", "faults", "state", "command")
+COLUMNS = ("session", "pid", "target", "seconds", "rules", "faults", "state", "command")
 
 
 @click.command(
@@ -71,14 +71,18 @@ def ctl(words: tuple[str, ...]) -> None:
 @click.command(epilog="\b\nExample:\n  inject ps")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def ps(as_json: bool) -> None:
-    """List the sessions of this user that run: inject's number, the target's, rules, faults."""
+    """List the sessions of this user that run.
+
+    A line for each: the number of inject (session) and of its target (pid), the name of the
+    target, the seconds so far, how many rules and faults, the state, and the target's command.
+    """
     rows = [_row(session, told) for session, told in snapshots()]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
     from injector.faces.ui.cells import PLAIN, cells, cut, left
 
-    shown = [_COLUMNS, *(tuple(_cell(row[name]) for name in _COLUMNS) for row in rows)]
+    shown = [COLUMNS, *(tuple(_cell(row[name]) for name in COLUMNS) for row in rows)]
     columns = zip(*shown, strict=True)
     widths = [max(cells([(text, PLAIN)]) for text in column) for column in columns]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
@@ -101,7 +105,7 @@ def _words(number: int) -> str:
 
 def _row(session: int, told: Message | None) -> Message:
     if told is None:
-        return {**dict.fromkeys(_COLUMNS), "session": session, "state": "does not answer"}
+        return {**dict.fromkeys(COLUMNS), "session": session, "state": "does not answer"}
     state = "paused" if told["paused"] else "attached" if told["attached"] else "running"
     return {
         "session": session,

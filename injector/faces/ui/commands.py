@@ -91,7 +91,7 @@ class Commands:
                 # As it is now: it may have been changed since the last snapshot.
                 self._link.send({"do": "snapshot"}, partial(self._told, rule.name))
                 say = f"removed {rule.name}: a and ↑ bring it back"
-                self.send("remove", say=say, rule=rule.name)
+                self.send("remove", say=say, presume={"removed": True}, rule=rule.name)
             case Do.RAISE | Do.LOWER:
                 value = step_of(rule.probability, 1 if do is Do.RAISE else -1)
                 if value is None:

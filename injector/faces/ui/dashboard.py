@@ -100,6 +100,7 @@ class Dashboard:
         self._heard = self._asked = False
         self._ask_at = 0.0
         self._commands.forget()
+        self._prompts.forget()
         self.model.forget()
         self.link.send({"do": "watch"}, self._watching)
         self._notices.say("connected anew: the session does not wait for who does not read")
@@ -168,7 +169,7 @@ class Dashboard:
     def typed(self, data: bytes, decoder: Decoder) -> None:
         """Do what was typed; pass on what is the target's."""
         while data:
-            if self.view.typing and self._pane is not None:
+            if self._pane is not None and self._place() is Place.TYPING:
                 theirs, ours, data = data.partition(b"\x1d")
                 self._typed_at = self._now
                 self._pane.write(theirs)
@@ -177,9 +178,9 @@ class Dashboard:
                 continue
             for key in decoder.feed(data):
                 self.key(key)
-                if self.view.typing:
+                if self._place() is Place.TYPING:
                     break
-            data = decoder.rest() if self.view.typing else b""
+            data = decoder.rest() if self._place() is Place.TYPING else b""
 
     def _place(self) -> Place:
         if self.view.prompt is not None:
@@ -295,6 +296,10 @@ class Dashboard:
             self._notices.say("there is no rule: a adds one")
             return
         self.view.rule = rule.name
+        if do is Do.REMOVE:  # the one behind it is chosen then, or else the one before
+            names = [one.name for one in self.model.rules]
+            at = names.index(rule.name)
+            self.view.rule = [*names[at + 1 :], *names[:at][::-1], ""][0]
         self._commands.steer(do, rule)
 
     def _detach(self) -> None:

@@ -232,7 +232,8 @@ class _Front:
                     complain=lambda text: _tell(complain, text),
                 )
             if os.getppid() != front:  # killed: nobody else can show it any more
-                _replay(self._spool.fileno(), b"", self._replayed, self._print)
+                self._replay()
+                self._print(self._replayed.undo())
             os._exit(left)
         os._exit(_FAILED)
 
@@ -266,7 +267,12 @@ class _Front:
                 data = data[os.write(self._tty, data) :]
 
     def _replay(self) -> None:
-        _replay(self._spool.fileno(), self._rest, self._replayed, self._print)
+        """Write all of the spool, and a rest that it did not take."""
+        at = 0
+        while data := os.pread(self._spool.fileno(), _PART, at):
+            at += len(data)
+            self._print(self._replayed.quiet(data))
+        self._print(self._replayed.quiet(self._rest) + self._replayed.rest())
         self._rest = b""
 
     def _signalled(self, number: int) -> None:
@@ -392,15 +398,6 @@ class _Front:
         while self._copy():
             pass
         os._exit(0)
-
-
-def _replay(spool: int, rest: bytes, replayed: Replayed, write: Callable[[bytes], None]) -> None:
-    """Write all of the spool, and a rest that it did not take."""
-    at = 0
-    while data := os.pread(spool, _PART, at):
-        at += len(data)
-        write(replayed.quiet(data))
-    write(replayed.quiet(rest) + replayed.rest())
 
 
 def guard(run: Callable[[Terminal, int, Callable[[str], None]], int]) -> int:

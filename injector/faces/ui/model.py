@@ -248,10 +248,13 @@ class Model:
         for rule in self.rules:
             self._of_rule[rule.name].sample(rule.fired, passed)
 
-    def presume(self, rule: str, **fields: Any) -> None:
+    def presume(self, rule: str, *, removed: bool = False, **fields: Any) -> None:
         """Take it that a command does what it should: to a rule, or ("") to the session."""
         if not rule:
             self.told = {**self.told, **fields}
+        if removed:
+            self.rules = tuple(one for one in self.rules if one.name != rule)
+            return
         self.rules = tuple(
             replace(one, **fields) if rule and one.name == rule else one for one in self.rules
         )

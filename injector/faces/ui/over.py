@@ -57,15 +57,7 @@ def help_sections(owner: bool = True) -> list[tuple[str, list[tuple[str, str]]]]
         else:
             title = "Everywhere"
         groups.setdefault(title, []).append((" ".join(map(shown, one.keys)), one.about))
-    order = (
-        "The chosen rule",
-        "The chosen call",
-        "Everywhere",
-        "Moving",
-        "The output",
-        "In a line of input",
-    )
-    return [(title, groups[title]) for title in order]
+    return [(title, groups[title]) for title in _TITLES]
 
 
 _TITLES = (

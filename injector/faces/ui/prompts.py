@@ -62,9 +62,15 @@ class Prompts:
     def over(self, saved: str) -> None:
         """Take it that the session is over; `saved` is the text of its last scenario or ""."""
         self._saved = saved
+        self.forget()
         prompt = self._view.prompt
         if prompt is not None and (prompt.editor is None or self._accept == self._add):
             self._view.prompt = None  # it asks about what is over
+
+    def forget(self) -> None:
+        """Take it that no line that was sent is answered."""
+        if self._view.prompt is not None:
+            self._view.prompt.sent = ""
 
     def answer(self, key: str) -> None:
         """Take a key as the answer to a question; others are none."""
@@ -95,7 +101,9 @@ class Prompts:
             return
         match do:
             case Do.ACCEPT:
-                self._accept(prompt.editor.text.strip())
+                text = prompt.editor.text.strip()
+                if not text or text != prompt.sent:
+                    self._accept(text)
             case Do.COMPLETE:
                 prompt.error = ""
                 prompt.editor.complete()
@@ -107,28 +115,45 @@ class Prompts:
             self.show_all(prompt.editor.text)
 
     def _add(self, text: str) -> None:
-        if not text:
+        def added(_: Message, asked: bool) -> None:
+            self._rules_before.append(text)
+            self._notices.say(f"added {text}")
+            if asked:
+                self._view.focus = Place.RULES
+                self._view.prompt = None
+
+        self._send({"do": "add", "text": text}, text, added)
+
+    def _send(self, command: Message, text: str, then: Callable[[Message, bool], None]) -> None:
+        """Send what a line asks for.
+
+        `then` gets the answer, unless that is a refusal, and whether the line is still as it was
+        sent: the user may have gone on to another, or to something else.
+        """
+        prompt = self._view.prompt
+        if prompt is None or prompt.editor is None or not text:
             self._view.prompt = None
             return
-        prompt = self._view.prompt
+        prompt.sent, editor = text, prompt.editor
 
         def answered(answer: Message) -> None:
             self._changed()
+            if prompt.sent == text:
+                prompt.sent = ""
+            here = self._view.prompt is prompt
+            asked = here and editor.text.strip() == text
+            error, help_ = str(answer.get("error", "refused")), str(answer.get("help", ""))
             if answer.get("ok"):
-                self._rules_before.append(text)
-                self._view.focus = Place.RULES
-                if self._view.prompt is prompt:
-                    self._view.prompt = None
-                self._notices.say(f"added {text}")
-            elif prompt is not None:
-                prompt.error = str(answer.get("error", "refused"))
-                prompt.help = str(answer.get("help", ""))
-                editor = prompt.editor
-                if editor is not None and editor.text.strip() == text and answer.get("column"):
+                then(answer, asked)
+            elif here:
+                prompt.error, prompt.help = error, help_
+                if asked and answer.get("column"):
                     indent = len(editor.text) - len(editor.text.lstrip())
                     editor.go_behind(indent + int(answer["column"]) - 1)
+            else:
+                self._notices.fail(error, help_)
 
-        self._link.send({"do": "add", "text": text}, answered)
+        self._link.send(command, answered)
 
     def _filter(self, text: str) -> None:
         self.show_all(text)
@@ -143,24 +168,16 @@ class Prompts:
         self._view.happened = None
 
     def _save(self, text: str) -> None:
-        prompt = self._view.prompt
-        if not text:
-            self._view.prompt = None
-            return
+        prompt, path = self._view.prompt, Path(text).expanduser()
 
-        if self._saved is not None:
-            self._write(Path(text).expanduser(), self._saved, prompt)
-            return
+        def told(answer: Message, asked: bool) -> None:
+            if asked:
+                self._write(path, str(answer.get("scenario", "")), prompt)
 
-        def answered(answer: Message) -> None:
-            self._changed()
-            if answer.get("ok"):
-                self._write(Path(text).expanduser(), str(answer.get("scenario", "")), prompt)
-            elif prompt is not None:
-                prompt.error = str(answer.get("error", "refused"))
-                prompt.help = str(answer.get("help", ""))
-
-        self._link.send({"do": "save"}, answered)
+        if text and self._saved is not None:
+            self._write(path, self._saved, prompt)
+        else:
+            self._send({"do": "save"}, text, told)
 
     def _write(
         self, path: Path, scenario: str, prompt: Prompt | None, *, over: bool = False

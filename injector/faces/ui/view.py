@@ -26,6 +26,7 @@ class Prompt:
     error: str = ""
     help: str = ""
     answers: Mapping[str, str] = field(default_factory=dict)
+    sent: str = ""  # the text that waits for its answer
 
 
 @dataclass(slots=True)
