@@ -104,7 +104,7 @@ def test_filters_of_the_targets_own(victim: Victim, engine: str) -> None:
 
 @pytest.mark.parametrize("fault", ["error=EIO", "kill=before", "signal=SIGTERM"])
 def test_killed_from_outside_while_its_call_is_parked(victim: Victim, fault: str) -> None:
-    run = lives(victim, "killed-while-parked", rule=f"getppid:delay=300ms:{fault}")
+    run = lives(victim, "killed-while-parked", rule=f"getppid:delay=1s:{fault}")
     assert len(run.injections) == 1
     ends = [one["signal"] for one in run.of("task_end")]
     assert ends.count("SIGKILL") == 1 and len(ends) == 22

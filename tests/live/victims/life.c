@@ -276,7 +276,7 @@ static int killed_while_parked(void) {
     CHECK(waitpid(pid, &status, 0) == pid && WTERMSIG(status) == SIGKILL);
     for (int i = 0; i < 20; i++) { /* new processes while the delay goes on */
         if (fork() == 0) {
-            usleep(20000);
+            usleep(60000);
             _exit(3);
         }
         CHECK(wait(&status) > 0 && WEXITSTATUS(status) == 3);
