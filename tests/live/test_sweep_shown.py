@@ -52,7 +52,9 @@ def test_a_bar_with_rate_and_findings(tmp_path: Path) -> None:
 
 
 def test_few_lines_where_there_is_no_terminal(tmp_path: Path) -> None:
-    swept = sweep(tmp_path, [], COMMAND)
+    # It lasts longer than the time between two lines, on any machine.
+    rules = ["--jobs", "2", "-e", "openat:path=/etc/hostname:error=EIO,EACCES,EMFILE,ENFILE,ENOMEM"]
+    swept = sweep(tmp_path, rules, ["sh", "-c", "sleep 1; cat /etc/hostname >copy"])
     lines = swept.err.splitlines()
     assert all(line.startswith(("inject: ", "  ")) for line in lines), swept.err
     told = [line for line in lines if re.search(r"\d+ of \d+ runs, \d+ a second", line)]
