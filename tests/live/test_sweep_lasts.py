@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -60,6 +61,16 @@ def wait_until_gone(text: str) -> None:
         time.sleep(0.02)
 
 
+def runs_made(path: Path) -> int:
+    """Return how many runs a campaign's file has, 0 where there is none yet."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
+            (count,) = file.execute("SELECT count(*) FROM run WHERE state = 'done'").fetchone()
+    except sqlite3.OperationalError:
+        return 0
+    return int(count)
+
+
 def test_killed_at_random_and_resumed_it_finds_the_same(
     victim: Victim, template: str, tmp_path: Path
 ) -> None:
@@ -79,8 +90,14 @@ def test_killed_at_random_and_resumed_it_finds_the_same(
         words = [*arguments, "--jobs", "1", *resume, "--db", str(path), "--", *command]
         running = begin(words, tmp_path)
         assert running.stderr is not None
+        # In the midst of a run, which may be one before the file is there; often enough some more
+        # were made, or it would never end.
+        more = dice.choice((0, 1, 5, 20))
+        wanted = runs_made(path) + more
         try:
-            running.wait(dice.random() * 0.9)
+            while more and running.poll() is None and runs_made(path) < wanted:
+                time.sleep(0.01)
+            running.wait(dice.random() * (0.1 if more else 0.9))
         except subprocess.TimeoutExpired:
             running.kill()
             kills += 1
