@@ -197,17 +197,31 @@ def _require_64_bit(pid: int) -> None:
 
 def _require_takeable(pid: int) -> None:
     """Find out before anything is changed whether we may take a descriptor."""
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        refuse(pid, None)
-    try:
-        libc.pidfd_getfd(pidfd, _NO_DESCRIPTOR)
-    except OSError as error:
-        if error.errno != errno.EBADF:
+    deadline = time.monotonic() + _STOPPING
+    while (error := _untakeable(pid)) is not None:
+        # A leader that ends in another thread's execve is none for a moment.
+        if error.errno != errno.ESRCH or time.monotonic() > deadline:
             refuse(pid, error, "pidfd_getfd", "say --engine ptrace")
-    finally:
-        os.close(pidfd)
+        time.sleep(_PAUSE)
+
+
+def _untakeable(pid: int) -> OSError | None:
+    """Return why no descriptor can be taken of any thread, None if one can."""
+    for who, how in (*((tid, _PIDFD_THREAD) for tid in procfs.threads(pid)), (pid, 0)):
+        try:
+            pidfd = os.pidfd_open(who, how)
+        except OSError:  # it has ended; EINVAL: this kernel knows no pidfd of a thread
+            continue
+        try:
+            libc.pidfd_getfd(pidfd, _NO_DESCRIPTOR)
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                return None
+            if error.errno != errno.ESRCH:
+                return error
+        finally:
+            os.close(pidfd)
+    return OSError(errno.ESRCH, os.strerror(errno.ESRCH))
 
 
 def _require_no_strange_filter(tid: int, *, suspended: bool) -> None:
@@ -406,7 +420,11 @@ class _Hand:
     def _wait(self, deadline: float) -> ptrace.Stop:
         patience = _SPINS
         while True:
-            tid, status = ptrace.poll(self.tid)
+            try:
+                tid, status = os.waitpid(self.tid, ptrace.WALL | os.WNOHANG)
+            except ChildProcessError:
+                self._executed()
+                continue
             if tid:
                 stop = ptrace.decode(status)
                 if isinstance(stop, ptrace.Ended):
@@ -423,6 +441,17 @@ class _Hand:
                 os.sched_yield()
             else:
                 time.sleep(_PAUSE)
+
+    def _executed(self) -> None:
+        """Go on with the leader's number, which a thread that executes gets (ptrace(2)).
+
+        Raises:
+            _Gone: it was the leader itself, in whose place another thread has come.
+        """
+        ours = str(os.getpid())
+        if self.tid == self.pid or host.status("TracerPid", self.pid) != ours:
+            raise _Gone
+        self.tid = self.pid
 
     def _serve(self) -> None:
         """Let pass what the filter stops meanwhile: our own calls may be among it."""

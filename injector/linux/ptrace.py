@@ -152,14 +152,10 @@ class Waiter:
         return None
 
 
-def poll(tid: int = -1) -> tuple[int, int]:
-    """Return what is there to be waited for as (task, status), (0, 0) if nothing is.
-
-    Args:
-        tid: this task alone.
-    """
+def poll() -> tuple[int, int]:
+    """Return what is there to be waited for as (task, status), (0, 0) if nothing is."""
     try:
-        return os.waitpid(tid, WALL | os.WNOHANG)
+        return os.waitpid(-1, WALL | os.WNOHANG)
     except ChildProcessError:
         return 0, 0
 

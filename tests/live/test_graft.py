@@ -12,18 +12,21 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from injector.linux import procfs, seccomp
-from injector.linux.graft import graft
+from injector.linux.graft import _Gone, _Hand, graft, require_graftable
+from injector.linux.registers import registers
 from injector.linux.slate import Slate
 from injector.rules.subscribe import subscriptions
 from injector.session.start import arches_here
 from injector.words.errors import InjectError
 from injector.words.syscalls import native
+from tests.live.attaching import living
 from tests.live.conftest import Victim
 from tests.live.servers import DEADLINE, accepts, free_port, wait_until
 
@@ -291,3 +294,19 @@ def test_the_refusals(victim: Victim) -> None:
     supervisor.end()
     with pytest.raises(InjectError, match="ended"):
         graft(process.pid, program())
+
+
+def test_a_process_that_executes_is_no_other(victim: Victim) -> None:
+    """Its leader ends in each execve of another thread, and is there again."""
+    with living(victim("attach"), "executes") as target:
+        for _ in range(300):
+            require_graftable(target.pid)
+        target.go()
+        assert target.end() == (0, "ok\n")
+
+
+def test_a_thread_that_we_cannot_wait_for_any_more_is_gone() -> None:
+    """So is a leader in another's execve: its number is then that one's, which is not traced."""
+    other = os.getppid()
+    with pytest.raises(_Gone):
+        _Hand(other, other, registers())._wait(time.monotonic())
