@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,18 @@ def test_its_memory_is_closed_to_us(victim: Victim, engine: str) -> None:
     assert (status, out) == (0, "ready\nok\n"), err
     assert "once on files other than" in err
     assert "one that could not be read" in err
+
+
+@pytest.mark.only("ptrace")
+def test_a_process_s_name_commands_no_terminal() -> None:
+    """It names itself, prctl(2), PR_SET_NAME."""
+    rename = r"open('/proc/self/comm', 'w').write('\33[31mE\nV')"
+    script = f"{rename}; print('ready', flush=True); input()"
+    with living(sys.executable, "-c", script) as target:
+        number = str(target.pid)
+        _, _, err = finish([*INJECT, "ctl", number, "pause"])
+        assert f"process {number} (\\x1b[31mE\\nV) is no session" in err
+        with attached(target.pid, "-e", ALWAYS) as one:
+            said = one.leave()
+        assert f"attached to \\x1b[31mE\\nV ({number}, 1 thread)" in said
+        assert "\x1b" not in said

@@ -194,7 +194,7 @@ def test_of_several_sessions_one_must_be_named(session: Session, tmp_path: Path)
         assert out.splitlines()[0].split()[-1] == "command"
         for row in out.splitlines()[1:]:
             assert "  paused  " in row
-            assert f"{sys.executable} -uc 'import os, sys^J" in row
+            assert f"{sys.executable} -uc 'import os, sys\\n" in row
     finally:
         other.process.kill()
         other.close()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from injector.campaigns.report import load
+from injector.faces.plain import plain
 from injector.faces.report.page import page
-from injector.faces.report.words import plain
 from tests.unit.sweeps import FINDINGS, OPEN_STACK, POINTS, RUNS, ARun, database
 
 from .browser import DOWN, ENTER, ESCAPE, LEFT, RIGHT, Browser

@@ -159,9 +159,8 @@ def test_texts_of_others_cannot_draw(run):
     findings = (Finding("kernel", State.INFO, "[red]x\x1b[31m", "\udcff é", "a\rb"),)
     output = run(findings).stdout
     assert "[red]x\\x1b[31m" in output
-    assert "\\udcff \\xe9" in output
+    assert "\\xff é" in output
     assert "a\\rb" in output
-    assert output.isascii()
 
 
 def test_json(run):

@@ -1,11 +1,13 @@
 """What is proposed from what was seen, and how it is told."""
 
+import shlex
 from collections import Counter
 
 import pytest
 
 from injector.campaigns.learn import Learned, proposed
 from injector.faces.cli import learn as face
+from injector.faces.plain import pasteable
 from injector.rules.match import matcher
 from injector.rules.scenario.load import load_text
 from injector.rules.scenario.write import yaml_text
@@ -126,7 +128,7 @@ def test_a_command_is_shown_so_that_it_can_be_pasted(word: str) -> None:
     import os
     import subprocess
 
-    line = face._shell(["printf", "%s", word])
+    line = pasteable(shlex.join(["printf", "%s", word]))
     assert "\n" not in line
     script = os.fsencode(line) if "\udcff" not in word else line.encode()
     done = subprocess.run(["bash", "-c", script], capture_output=True, timeout=30, check=True)

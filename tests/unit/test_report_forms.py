@@ -18,12 +18,13 @@ import pytest
 
 from injector.campaigns.outcome import Verdict
 from injector.campaigns.report import MEANINGS, VERDICTS, Report, load
+from injector.faces.plain import pasteable, plain
 from injector.faces.report.document import document
 from injector.faces.report.github import summary, workflow_commands
 from injector.faces.report.junit import junit
 from injector.faces.report.page import page
 from injector.faces.report.table import lines
-from injector.faces.report.words import SIGNS, pasteable, plain, seconds, unfinished
+from injector.faces.report.words import SIGNS, seconds, unfinished
 
 from .sweeps import FINDINGS, OPEN_STACK, POINTS, RUNS, database
 

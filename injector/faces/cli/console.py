@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 
 from rich.console import Console
 
@@ -16,6 +18,8 @@ class _Stdout(Console):
 
 def stdout_console() -> Console:
     """Return a console that prints texts as they are: a pipe has no width, and 80 is narrow."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a locale without UTF-8 ends no report
+        sys.stdout.reconfigure(errors="backslashreplace")
     console = _Stdout(highlight=False, markup=False, emoji=False)
     if console.is_terminal or "COLUMNS" in os.environ:
         return console

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from injector.faces.cli.console import stdout_console
+from injector.faces.plain import plain
 from injector.linux.probe import TOPICS, Engine, Finding, State, can_run, probe, verdict
 
 CANNOT_RUN = 125
@@ -88,12 +89,12 @@ def _section(console: Console, heading: str, rows: Sequence[_Row], width: int) -
 
 
 def _row(finding: Finding) -> _Row:
-    text = Text(_plain(finding.summary))
+    text = Text(plain(finding.summary))
     if finding.state is not State.OK:
         if finding.detail:
-            text.append("\n" + _plain(finding.detail), style="dim")
+            text.append("\n" + plain(finding.detail), style="dim")
         if finding.remedy:
-            text.append("\n-> " + _plain(finding.remedy))
+            text.append("\n-> " + plain(finding.remedy))
     return finding.state, finding.topic, text
 
 
@@ -115,8 +116,3 @@ def _conclusion(engines: Sequence[Engine]) -> Text:
     if "notify" not in able:
         return Text(f"inject run works here with --engine {able[0]}.", style="bold")
     return Text(f"inject run works here, with the engine {' or '.join(able)}.", style="bold")
-
-
-def _plain(text: str) -> str:
-    """Escape what is not printable ASCII: names of processes and variables are others' texts."""
-    return text.encode("unicode_escape").decode()

@@ -31,6 +31,7 @@ from injector.campaigns.learn import (
 from injector.faces.cli.common import say_what_stacks_lack, time_span
 from injector.faces.cli.printer import say
 from injector.faces.cli.usage import WithCommand
+from injector.faces.plain import pasteable, plain
 from injector.linux.launch import find, hold_standard_descriptors
 from injector.rules.scenario.write import yaml_text
 from injector.session.session import Session
@@ -158,10 +159,10 @@ def _print(
     file: Path, command: Sequence[str], rules: tuple[Rule, ...], comments: dict[str, list[str]]
 ) -> list[str]:
     """Write the scenario; return what is to be said of it."""
-    again = _shell(["inject", "run", str(file), "--", *command])
+    again = pasteable(shlex.join(["inject", "run", str(file), "--", *command]))
     if not rules:
         return ["No fault is plausible: no call was seen that the world can make fail."]
-    shown = _shell(command)
+    shown = pasteable(shlex.join(command))
     text = yaml_text(
         Scenario(rules, about=f"Faults that {os.path.basename(command[0])} could meet."),
         head=[
@@ -189,7 +190,7 @@ def _report(command: Sequence[str], learned: Learned, scenario: Sequence[str]) -
         _sites(learned),
         ["Scenario", *(f"  {line}" for line in scenario)],
     ]
-    return "\n\n".join("\n".join(map(_printable, part)) for part in parts if part) + "\n"
+    return "\n\n".join("\n".join(map(plain, part)) for part in parts if part) + "\n"
 
 
 def _head(command: Sequence[str], learned: Learned) -> list[str]:
@@ -330,7 +331,7 @@ def _sites(learned: Learned) -> list[str]:
 
 def _section(title: str, rows: Iterable[Sequence[str]], right: int = 0) -> list[str]:
     """Return rows in columns, the first `right` of them to the right; [] if there is none."""
-    table = [tuple(map(_printable, row)) for row in rows]
+    table = [tuple(map(plain, row)) for row in rows]
     if not table:
         return []
     wide = [row for row in table if len(row) > 1]
@@ -361,24 +362,6 @@ def _few(lineages: Sequence[str]) -> str:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= 48 else text[:47] + "…"
-
-
-def _shell(words: Iterable[str]) -> str:
-    """Return a command in one line, to be pasted into bash or zsh."""
-    return " ".join(
-        shlex.quote(word) if word.isprintable() else f"$'{''.join(map(_escaped, word))}'"
-        for word in words
-    )
-
-
-def _escaped(one: str) -> str:
-    if one.isprintable() and one not in "'\\":
-        return one
-    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(one))
-
-
-def _printable(text: str) -> str:
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _blank(count: int) -> str:

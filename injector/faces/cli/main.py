@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from injector.faces.cli.usage import no_such_option
+from injector.faces.plain import LAYOUT, plain
 from injector.words.errors import InjectError, ScenarioError
 
 COMMANDS = {
@@ -116,15 +117,16 @@ def unread(fd: int) -> bool:
 def explain(error: InjectError) -> str:
     """Return an error as lines for stderr: what, where, and what to do."""
     if isinstance(error, ScenarioError):
-        lines = []
         ordered = sorted(error.mistakes, key=lambda m: (m.line, m.column))
-        for line, mistake in zip(error.lines(), ordered, strict=True):
-            lines.append(line)
-            if mistake.help:
-                lines.append(f"  {mistake.help}")
-        return "\n".join(lines)
-    text = f"inject: {error.message}"
-    return f"{text}\n  {error.help}" if error.help else text
+        told = list(zip(error.lines(), (one.help for one in ordered), strict=True))
+    else:
+        told = [(f"inject: {error.message}", error.help)]
+    lines = []
+    for message, help_ in told:
+        lines.append(plain(message))
+        if help_:
+            lines.append(f"  {plain(help_, LAYOUT)}")
+    return "\n".join(lines)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from injector.faces.plain import plain
 from injector.rules.decide import Totals
 from injector.rules.scenario.values import duration_text, probability_text
 from injector.session.session import Ended
@@ -18,12 +19,13 @@ from injector.words.model import Rule, Warning
 from injector.words.syscalls import signal_name
 
 
-def say(text: str) -> None:
-    """Write one line to stderr, whatever bytes the target's names hold.
+def say(text: str, keep: str = "") -> None:
+    """Write one line to stderr, whatever the target's names hold: as `plain` shows it.
 
-    A stderr that is closed, full or not read any more must not end the run.
+    A stderr that is closed, full or not read any more must not end the run. `keep` are control
+    characters that stand nevertheless.
     """
-    data = text.encode("utf-8", "backslashreplace") + b"\n"
+    data = plain(text, keep).encode() + b"\n"
     with contextlib.suppress(OSError):
         while data:
             data = data[os.write(2, data) :]

@@ -28,6 +28,7 @@ from injector.faces.cli.common import (
 from injector.faces.cli.completion import scenarios
 from injector.faces.cli.printer import Printer, ended_line, run_left_line, say, unfired_lines
 from injector.faces.cli.usage import WithCommand
+from injector.faces.plain import LAYOUT, pasteable
 from injector.linux.launch import find, hold_standard_descriptors
 from injector.linux.signals import die_by
 from injector.rules.decide import RulesDecider
@@ -141,7 +142,7 @@ def run(
             again = _again(scenario, expressions, seed, options, command)
             if session.steered and journal is not None:
                 again = shlex.join(["inject", "replay", str(journal)])
-            say(f"inject: repeat with: {again}")
+            say(f"inject: repeat with: {pasteable(again, LAYOUT)}", LAYOUT)
             if session.steered and journal is None:
                 say("inject: it was steered by hand: with --journal inject replay repeats that too")
     if ended.detached:

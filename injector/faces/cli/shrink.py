@@ -15,6 +15,7 @@ from injector.campaigns.trial import Job, Result
 from injector.faces.cli.common import time_span
 from injector.faces.cli.printer import say
 from injector.faces.cli.usage import WithCommand
+from injector.faces.plain import LAYOUT, pasteable
 from injector.linux.launch import find
 from injector.rules.scenario.oneline import parse_rules
 from injector.rules.scenario.write import yaml_text
@@ -190,7 +191,7 @@ def _tell(found: Shrunk, path: Path, command: list[str]) -> None:
         say(f"inject:   and {left - _LISTED} more")
     for other in found.others[:_SHOWN]:
         say(f"inject: on the way it also failed so: {other.fingerprint}")
-        say(f"inject:   {_line(other.faults, command)}")
+        say(f"inject:   {_line(other.faults, command)}", LAYOUT)
     if len(found.others) > _SHOWN:
         say(f"inject: and in {len(found.others) - _SHOWN} other ways")
     if found.faults:
@@ -201,4 +202,4 @@ def _line(faults: Faults, command: list[str]) -> str:
     """Return the command that injects these faults."""
     rules = [word for fault in faults for word in ("-e", fault.text())]
     parse_rules(rules[1::2])  # what is printed can be typed
-    return shlex.join(["inject", "run", *rules, "--", *command])
+    return pasteable(shlex.join(["inject", "run", *rules, "--", *command]), LAYOUT)

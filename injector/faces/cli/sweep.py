@@ -28,7 +28,7 @@ from injector.faces.cli.common import time_span
 from injector.faces.cli.completion import rules, scenarios
 from injector.faces.cli.printer import say
 from injector.faces.cli.usage import WithCommand
-from injector.faces.report.words import pasteable, plain
+from injector.faces.plain import pasteable, plain
 from injector.linux.launch import find, hold_standard_descriptors
 from injector.rules.scenario.text import rule_text
 from injector.words.errors import InjectError

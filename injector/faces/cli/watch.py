@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from injector.faces.cli.printer import fault_line
+from injector.faces.plain import plain
 from injector.faces.ui import front
 from injector.faces.ui.client import Link, Message, find
 from injector.faces.ui.leaving import Leaving
@@ -76,7 +77,7 @@ def _lines(session: int) -> None:
             for event in (*told, *events):
                 text = _text(event)
                 if text:
-                    click.echo(text)
+                    click.echo(plain(text))
         except BrokenPipeError:
             # Whoever read has enough; the interpreter would complain at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from injector.campaigns.report import MEANINGS, Finding, Report
+from injector.faces.plain import pasteable, plain
 from injector.faces.report.words import (
     command_line,
     count,
     facts,
     how_often,
     made,
-    pasteable,
-    plain,
     short_stack,
     unfinished,
     what_was_done,

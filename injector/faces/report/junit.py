@@ -20,15 +20,8 @@ from injector.campaigns.report import (
     Run,
     fault_name,
 )
-from injector.faces.report.words import (
-    command_line,
-    how_often,
-    pasteable,
-    placed,
-    plain,
-    short_stack,
-    what_was_done,
-)
+from injector.faces.plain import pasteable, plain
+from injector.faces.report.words import command_line, how_often, placed, short_stack, what_was_done
 
 
 def junit(report: Report) -> str:

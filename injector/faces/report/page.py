@@ -24,14 +24,13 @@ from injector.campaigns.report import (
     fault_name,
 )
 from injector.campaigns.stacks import frame
+from injector.faces.plain import pasteable, plain
 from injector.faces.report.words import (
     SIGNS,
     command_line,
     count,
     made,
-    pasteable,
     placed,
-    plain,
     seconds,
     unfinished,
 )

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from injector.campaigns.report import MEANINGS, VERDICTS, Finding, Report, fault_name
+from injector.faces.plain import pasteable, plain
 from injector.faces.report.words import (
     SIGNS,
     command_line,
@@ -18,8 +19,6 @@ from injector.faces.report.words import (
     facts,
     how_often,
     made,
-    pasteable,
-    plain,
     short_stack,
     unfinished,
     what_was_done,

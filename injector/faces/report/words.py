@@ -1,4 +1,4 @@
-"""What the forms share: a verdict's sign, sentences, and texts made fit to be shown."""
+"""What the forms share: a verdict's sign, and sentences."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from injector.campaigns.report import PLANNED, UNREACHED, Finding, Report, Run, Source
 from injector.campaigns.stacks import own_frames
 from injector.campaigns.store import PointRow
+from injector.faces.plain import pasteable, plain
 
 SIGNS = {
     "crash": "C",
@@ -26,35 +27,6 @@ SIGNS = {
 
 FRAMES = 4
 """So many of a finding's own frames are shown where space is dear."""
-
-
-def plain(text: str, keep: str = "") -> str:
-    """Return a text of the target as it is safe to show, control characters as escapes.
-
-    Bytes that are no UTF-8 become `\\xff`; so does whatever would turn the direction of the line
-    or move the cursor. `keep` are characters that stand nevertheless.
-    """
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() or one in keep else _escaped(one) for one in text)
-
-
-def pasteable(command: str) -> str:
-    """Return a command that was quoted for a shell so that no character of it is lost.
-
-    What shlex quotes stands within '…', where a line feed would break the line and an escape
-    would move the cursor: there `'$'\\n''` leaves the quotes for bash's and zsh's own.
-    """
-    if command.isprintable():
-        return command
-    return "".join(one if one.isprintable() else f"'$'{_escaped(one)}''" for one in command)
-
-
-def _escaped(one: str) -> str:
-    code = ord(one)
-    if 0xDC80 <= code <= 0xDCFF:  # surrogateescape
-        return f"\\x{code - 0xDC00:02x}"
-    return one.encode("unicode_escape", "backslashreplace").decode()
 
 
 def count(number: int, what: str) -> str:

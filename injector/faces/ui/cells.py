@@ -12,29 +12,23 @@ from rich.cells import cell_len, set_cell_size
 from rich.style import Style
 from rich.text import Text
 
+from injector.faces.plain import plain
+
 Piece = tuple[str, Style]
 Pieces = Sequence[Piece]
 PLAIN = Style()
 
 
-def _visible(character: str) -> str:
-    number = ord(character)
-    if number < 0x20 or number == 0x7F:
-        return f"^{chr(number ^ 0x40)}"
-    if 0x80 <= number < 0xA0 or 0xDC80 <= number <= 0xDCFF:  # C1, and a byte that is no UTF-8
-        return f"\\x{number & 0xFF:02x}"
-    # Terminals do not agree on the width of what these make of the character before.
-    if 0xFE00 <= number <= 0xFE0F or 0x1F3FB <= number <= 0x1F3FF:
-        return ""
-    return character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+# Terminals do not agree on the width of what these make of the character before.
+_CHANGING = dict.fromkeys([*range(0xFE00, 0xFE10), *range(0x1F3FB, 0x1F400)])
 
 
 @lru_cache(4096)
 def clean(text: str) -> str:
-    """Return text with control characters made visible, so that a terminal only shows it."""
+    """Return text as `plain` does, and without what changes the width of a character before it."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(map(_visible, text))
+    return plain(text.translate(_CHANGING))
 
 
 @lru_cache(4096)
