@@ -18,6 +18,8 @@ import socket
 import struct
 import time
 import traceback
+from collections import deque
+from collections.abc import Iterator
 from typing import NoReturn
 
 from injector.linux import libc, procfs, ptrace, seccomp
@@ -35,7 +37,7 @@ from injector.linux.registers import (
     registers,
 )
 from injector.linux.seccomp import Grafted
-from injector.linux.seize import refuse
+from injector.linux.seize import is_ours, reaping, refuse
 from injector.linux.slate import Slate
 from injector.words.errors import InjectError, NotAvailable
 from injector.words.syscalls import native
@@ -53,11 +55,14 @@ _HEADER = 16  # bytes of struct sock_fprog
 
 _STOPPING = 1.0  # seconds for a thread to stop, before another is tried
 _ALL_STOPPING = 4.0
+_SWEEPS = 20  # looks at all threads that find none to seize, before that is believed
+_SWEEP_PAUSE = 0.005
 _CALL = 30.0  # seconds for a call of ours: it may wait for another thread's execve
 _SPINS = 200  # looks before a pause between them
 _PAUSE = 0.0002
 _CODE_READ = 1 << 20
 
+_ENDS = (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED)
 _ANSWER = 1 << 16
 _SIGNALS_IN_RSEQ = 100
 _RSEQ_CS = 8  # offset in struct rseq of the section a thread is in, linux/rseq.h
@@ -151,18 +156,48 @@ def _graft(pid: int, program: bytes, keeper: Keeper | None, index: int) -> Graft
     except NotAvailable as error:
         raise NotAvailable("attaching to a process works on x86_64 only, so far") from error
     require_graftable(pid)
-    hand = _stopped_thread(pid, known)
-    try:
-        return hand.install(program, keeper, index)
-    except _Gone as error:
-        raise InjectError(f"{_name(pid)} ended while it was attached to") from error
-    except _Late as error:
-        raise InjectError(
-            f"{_name(pid)} does not go on: a call we make in it takes more than {_CALL:.0f} s",
-            help=f"cat /proc/{hand.tid}/stack shows what it waits for",
-        ) from error
-    finally:
-        hand.let_go()
+    deadline = time.monotonic() + _ALL_STOPPING
+    away = _Away()
+    while True:
+        hand = _stopped_thread(pid, known, away, deadline)
+        try:
+            return hand.install(program, keeper, index)
+        except _Gone as error:
+            away.add(hand.tid)
+            # The others live on, or one of them has executed and is the process now.
+            if not _survivors(pid) or time.monotonic() > deadline:
+                raise InjectError(f"{_name(pid)} ended while it was attached to") from error
+        except _Late as error:
+            raise InjectError(
+                f"{_name(pid)} does not go on: a call we make in it takes more than {_CALL:.0f} s",
+                help=f"cat /proc/{hand.tid}/stack shows what it waits for",
+            ) from error
+        finally:
+            hand.let_go()
+
+
+def _survivors(pid: int) -> list[int]:
+    """Return the threads that live, in a moment if not now: where one executes, all die but that.
+
+    Its number is then the leader's, and between the two it is not to be found.
+    """
+    for _ in range(_SWEEPS):
+        found = [tid for tid in procfs.threads(pid) if _alive(tid)]
+        if found:
+            return found
+        time.sleep(_SWEEP_PAUSE)
+    return []
+
+
+def _alive(tid: int) -> bool:
+    return procfs.state(tid) not in ("Z", "X", "")
+
+
+def _filters(tid: int) -> int:
+    """Return how many seccomp filters a task has; one at least where that is not told."""
+    if host.status("Seccomp", tid) != "2":
+        return 0
+    return int(host.status("Seccomp_filters", tid) or 1)
 
 
 def require_graftable(pid: int) -> None:
@@ -233,66 +268,122 @@ def _require_no_strange_filter(tid: int, *, suspended: bool) -> None:
             help="say --engine ptrace",
         )
     # Those that we are under too, a container's, let a process make these calls, or refuse them.
-    if mode == "2" and not suspended:
-        theirs, ours = (
-            int(host.status("Seccomp_filters", who) or 1)
-            if host.status("Seccomp", who) == "2"
-            else 0
-            for who in (tid, "self")
+    if mode == "2" and not suspended and _filters(tid) > _filters(os.getpid()):
+        raise InjectError(
+            f"{_name(tid)} has a seccomp filter of its own, "
+            "which may kill it for the calls that installing ours takes",
+            help="run inject as root, which can suspend it meanwhile, or say --engine ptrace",
         )
-        if theirs > ours:
-            raise InjectError(
-                f"{_name(tid)} has a seccomp filter of its own, "
-                "which may kill it for the calls that installing ours takes",
-                help="run inject as root, which can suspend it meanwhile, or say --engine ptrace",
-            )
 
 
-def _stopped_thread(pid: int, known: X86_64) -> _Hand:
+def _stopped_thread(pid: int, known: X86_64, away: _Away, deadline: float) -> _Hand:
     """Seize and stop the thread that is disturbed least by it.
 
     Raises:
         InjectError: none can be.
     """
     refused: OSError | None = None
-    deadline = time.monotonic() + _ALL_STOPPING
-    narrow = False
-    asleep: list[int] = []
-    while True:
-        candidates = [tid for tid in _candidates(pid) if tid not in asleep]
-        if not candidates or time.monotonic() > deadline:
-            break
+    narrow: set[int] = set()
+    barren = 0
+    # In an execve(2) the leader is dead for a moment, and then another thread.
+    while barren < _SWEEPS and time.monotonic() < deadline:
+        away.tend()
+        refused = None
+        candidates = [tid for tid in _candidates(pid) if tid not in narrow and tid not in away]
+        found = False
         for tid in candidates:
             try:
-                ptrace.seize(tid, ptrace.O_STOPS)
+                away.seize(tid)
             except OSError as error:
-                refused = error
-                asleep.append(tid)
+                if _alive(tid):  # not so who ends for an execve of another
+                    refused = error
                 continue
-            hand = _Hand(pid, tid, known)
+            found = True
+            hand = _Hand(pid, tid, known, away)
             try:
                 if hand.stop(min(deadline, time.monotonic() + _STOPPING)):
                     return hand
-                narrow = True
-            except _Late:
-                pass
-            except _Gone:
+            except (_Late, _Gone):
+                away.add(tid)
                 continue
-            asleep.append(tid)
+            narrow.add(tid)
             hand.let_go()
+        if not found:
+            barren += bool(refused or away or zombie(pid) or procfs.ids(pid) is None)
+            time.sleep(_SWEEP_PAUSE)
     if narrow:
         raise InjectError(
             f"{_name(pid)} runs 32-bit code: inject does not know its registers",
             help="say --engine ptrace",
         )
-    if refused is not None and procfs.state(pid) != "D":
-        refuse(pid, refused)
     if procfs.ids(pid) is None or zombie(pid):
         refuse(pid, None)
+    if refused is not None and procfs.state(pid) != "D":
+        refuse(pid, refused)
     raise InjectError(
         f"{_name(pid)} does not stop: it waits in a call that nothing interrupts (state D)",
         help="the parent of a vfork(2) does so until its child executes; try again",
     )
+
+
+class _Away(set[int]):
+    """Threads that we seized and that did not stop, or that died before they were of use.
+
+    Each may be what an execve(2) of their process waits for, until it is reaped.
+    """
+
+    def seize(self, tid: int) -> None:
+        """Seize another thread.
+
+        Raises:
+            OSError: as `ptrace.seize`.
+        """
+        waited: deque[tuple[int, int]] = deque()
+        try:
+            with reaping(waited):
+                ptrace.seize(tid, ptrace.O_STOPS)
+        except PermissionError:
+            if not is_ours(tid):  # by an execve(2): then it has the leader's number now
+                raise
+        finally:
+            for one, status in waited:
+                self._told(one, ptrace.decode(status))
+
+    def tend(self) -> None:
+        """Reap who has died; let go who has stopped after all."""
+        for tid in list(self):
+            stop = _look(tid)
+            if stop is not None:
+                self._told(tid, stop)
+
+    def _told(self, tid: int, stop: ptrace.Stop) -> None:
+        self.discard(tid)
+        if not isinstance(stop, ptrace.Ended):
+            ptrace.detach(tid, stop.signal if isinstance(stop, ptrace.SignalStop) else 0)
+
+
+def _look(tid: int) -> ptrace.Stop | None:
+    """Return what there is to be waited for of a tracee, None if nothing yet.
+
+    A leader ends without a word when another thread executes (ptrace(2), "execve(2) under
+    ptrace").
+    """
+    try:
+        found, status = os.waitpid(tid, ptrace.WALL | os.WNOHANG)
+    except ChildProcessError:
+        return ptrace.Ended(0)
+    return ptrace.decode(status) if found else None
+
+
+def _dead(tid: int) -> bool:
+    """Return whether a tracee has died; it is not reaped."""
+    how = os.WEXITED | os.WNOHANG | os.WNOWAIT | ptrace.WALL
+    try:
+        found = os.waitid(os.P_PID, tid, how)
+    except ChildProcessError:
+        return True
+    # A tracee's stops are told whatever is asked for (wait_task_stopped of kernel/exit.c).
+    return found is not None and found.si_code in _ENDS
 
 
 def _candidates(pid: int) -> list[int]:
@@ -316,17 +407,19 @@ def _candidates(pid: int) -> list[int]:
                 rank = 3
             case _:
                 rank = 1
-        ranked.append((rank, tid))
-    return [tid for _, tid in sorted(ranked)]
+        # Another thread's execve(2) waits for what we do with any but the leader.
+        ranked.append((rank, tid == pid, tid))
+    return [tid for _, _, tid in sorted(ranked)]
 
 
 class _Hand:
     """A thread that we stopped, and that makes calls for us."""
 
-    def __init__(self, pid: int, tid: int, known: X86_64) -> None:
+    def __init__(self, pid: int, tid: int, known: X86_64, away: _Away) -> None:
         self.pid = pid
         self.tid = tid
         self._registers = known
+        self._others = away
         self._describe = ptrace.Describer().at
         self._before = b""  # all registers, as they are to be at the end
         self._mask: bytes | None = None
@@ -420,38 +513,21 @@ class _Hand:
     def _wait(self, deadline: float) -> ptrace.Stop:
         patience = _SPINS
         while True:
-            try:
-                tid, status = os.waitpid(self.tid, ptrace.WALL | os.WNOHANG)
-            except ChildProcessError:
-                self._executed()
-                continue
-            if tid:
-                stop = ptrace.decode(status)
-                if isinstance(stop, ptrace.Ended):
-                    raise _Gone
+            if _dead(self.tid):
+                raise _Gone
+            stop = _look(self.tid)
+            if stop is not None:
                 self._stopped = True
                 return stop
             if time.monotonic() > deadline:
-                if procfs.ids(self.tid) is None:
-                    raise _Gone
                 raise _Late
+            self._others.tend()
             self._serve()
             patience -= 1
             if patience > 0:
                 os.sched_yield()
             else:
                 time.sleep(_PAUSE)
-
-    def _executed(self) -> None:
-        """Go on with the leader's number, which a thread that executes gets (ptrace(2)).
-
-        Raises:
-            _Gone: it was the leader itself, in whose place another thread has come.
-        """
-        ours = str(os.getpid())
-        if self.tid == self.pid or host.status("TracerPid", self.pid) != ours:
-            raise _Gone
-        self.tid = self.pid
 
     def _serve(self) -> None:
         """Let pass what the filter stops meanwhile: our own calls may be among it."""
@@ -518,7 +594,12 @@ class _Hand:
                 found = self._read(start, min(_CODE_READ, high - start)).find(self._registers.call)
                 if found >= 0:
                     return start + found
+        self._require_alive()
         raise InjectError(f"{_name(self.pid)} has no code that makes system calls")
+
+    def _require_alive(self) -> None:
+        if ptrace.get_registers(self.tid) is None:
+            raise _Gone
 
     # -- the filter ------------------------------------------------------------------------
 
@@ -544,9 +625,12 @@ class _Hand:
                 f"{_name(self.pid)} has no memory for the filter: {os.strerror(-memory)}"
             )
         code = seccomp.header(program, memory + _HEADER) + program
+        filters = _filters(self.tid)
         restricted = False
+        listener = None
         try:
             if not self._write(memory, code):
+                self._require_alive()
                 raise InjectError(
                     f"cannot write to the memory of {_name(self.pid)}",
                     help="`inject doctor` says what this machine allows",
@@ -560,41 +644,76 @@ class _Hand:
                 number = self._seccomp(self._flags, memory)
             if number < 0:
                 raise self._refused(-number)
-            try:
-                listener = self._take(number)
-                if keeper is not None:
-                    with contextlib.suppress(InjectError):  # it was killed; ours, too, will see it
-                        keeper.watch_listener(listener)
-                        keeper.started()
-                slate = Slate() if keeper is None else keeper.slate
-                self._listener = seccomp.Listener(listener, slate, index)
-            finally:
-                self._call("close", number)
+            listener = self._keep(self._taken(number), keeper, index)
+            self._call("close", number)
+        except _Gone:
+            # Another thread executes: the filter stays, its program gets it.
+            if listener is None:
+                if all(_filters(tid) == filters for tid in _survivors(self.pid)):
+                    raise
+                listener = self._keep(self._found(), keeper, index)
+            return Grafted(self.pid, listener, self.tid, (), restricted)
         finally:
-            self._call("munmap", memory, size)
+            with contextlib.suppress(_Gone):
+                self._call("munmap", memory, size)
         return Grafted(self.pid, listener, self.tid, self._again(), restricted)
+
+    def _keep(self, listener: int, keeper: Keeper | None, index: int) -> int:
+        if keeper is not None:
+            with contextlib.suppress(InjectError):  # it was killed; ours, too, will see it
+                keeper.watch_listener(listener)
+                keeper.started()
+        slate = Slate() if keeper is None else keeper.slate
+        self._listener = seccomp.Listener(listener, slate, index)
+        return listener
 
     def _seccomp(self, flags: int, header: int) -> int:
         self._flags = flags
         return self._call("seccomp", seccomp.SET_MODE_FILTER, flags, header)
 
-    def _take(self, number: int) -> int:
-        listener = -1
-        for who, how in ((self.tid, _PIDFD_THREAD), (self.pid, 0)):
+    def _taken(self, number: int) -> int:
+        """Take the listener, whose number is known."""
+        for pidfd in self._processes():
+            with contextlib.suppress(OSError):
+                listener = libc.pidfd_getfd(pidfd, number)
+                if os.readlink(f"/proc/self/fd/{listener}") == _LISTENER:
+                    return listener
+                os.close(listener)
+        raise self._lost()
+
+    def _found(self) -> int:
+        """Take the listener of a call whose end we have not seen.
+
+        The execve(2) that killed its thread waits until we reap that one: until then it closes
+        nothing. A process may listen to others as well; which is ours is not to be told then.
+        """
+        for tid in procfs.threads(self.pid):
+            folder = f"/proc/{tid}/fd"
+            with contextlib.suppress(OSError):
+                numbers = [
+                    int(number)
+                    for number in os.listdir(folder)
+                    if os.readlink(f"{folder}/{number}") == _LISTENER
+                ]
+                if len(numbers) == 1:
+                    return self._taken(numbers[0])
+        raise self._lost()
+
+    def _processes(self) -> Iterator[int]:
+        """Yield pidfds that lead to the process's descriptors, as long as anybody has them."""
+        threads = [(tid, _PIDFD_THREAD) for tid in procfs.threads(self.pid)]
+        for who, how in ((self.tid, _PIDFD_THREAD), (self.pid, 0), *threads):
             try:
                 pidfd = os.pidfd_open(who, how)
             except OSError:  # EINVAL: this kernel knows no pidfd of a thread
                 continue
             try:
-                listener = libc.pidfd_getfd(pidfd, number)
-            except OSError:
-                continue
+                yield pidfd
             finally:
                 os.close(pidfd)
-            if os.readlink(f"/proc/self/fd/{listener}") == _LISTENER:
-                return listener
-            os.close(listener)
-        raise InjectError(
+
+    def _lost(self) -> InjectError:
+        return InjectError(
             f"the listener of {_name(self.pid)} cannot be taken: "
             "its calls that the rules name fail with ENOSYS from now on",
             help="restart it",

@@ -92,7 +92,7 @@ def _sweep(
     seized: set[int] = set()
     seen: set[int] = set()
     refused: OSError | None = None
-    with _reaping(waited) as reaped:
+    with reaping(waited) as reaped:
         while fresh := [tid for tid in procfs.threads(pid) if tid not in seen]:
             for tid in fresh:
                 seen.add(tid)
@@ -102,25 +102,26 @@ def _sweep(
                 except ProcessLookupError:
                     continue
                 except OSError as error:
-                    if _is_ours(tid):  # by its creator, or by an execve(2)
+                    if is_ours(tid):  # by its creator, or by an execve(2)
                         seized.add(tid)
                     else:  # a leader that has ended, or none that we may trace
                         refused = error
             # A thread that we had not seized may have executed: it has the leader's number now.
-            lost = {tid for tid in seized if not _is_ours(tid)}
+            lost = {tid for tid in seized if not is_ours(tid)}
             seized -= lost
             if lost:
                 seen = set(seized)
     return sorted(seized - reaped), refused
 
 
-def _is_ours(tid: int) -> bool:
+def is_ours(tid: int) -> bool:
+    """Return whether this thread is a task's tracer."""
     return host.status("TracerPid", tid) == str(threading.get_native_id())
 
 
 @contextmanager
-def _reaping(waited: deque[tuple[int, int]]) -> Iterator[set[int]]:
-    """Reap the dead meanwhile.
+def reaping(waited: deque[tuple[int, int]]) -> Iterator[set[int]]:
+    """Reap the dead meanwhile; yield who they are.
 
     A thread's execve holds what PTRACE_SEIZE waits for, until those of its siblings that we
     seized already are reaped; and no signal ends that wait. A wait for the dead alone takes

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from injector.linux import procfs, seccomp
-from injector.linux.graft import _Gone, _Hand, graft, require_graftable
+from injector.linux.graft import _Away, _Gone, _Hand, graft, require_graftable
+from injector.linux.keeper import Keeper
 from injector.linux.registers import registers
 from injector.linux.slate import Slate
 from injector.rules.subscribe import subscriptions
@@ -206,6 +207,19 @@ def test_a_storm_of_signals(victim: Victim) -> None:
     assert supervisor.calls["close"] >= 1
 
 
+def test_a_process_that_executes_all_the_time(victim: Victim) -> None:
+    """Whichever of its threads dies under our hands: it gets its filter, and goes on executing."""
+    for _ in range(12):
+        with living(victim("attach"), "executes") as target:
+            keeper = Keeper(remain=True)
+            grafted = graft(target.pid, program(), keeper)
+            os.close(grafted.listener)
+            keeper.leave()
+            target.go()
+            assert target.end() == (0, "ok\n")
+            assert os.waitpid(keeper.pid, 0)[1] == 0
+
+
 def test_a_stopped_process_stays_stopped(victim: Victim) -> None:
     """One in state T gets its filter there, and goes on when it is told to."""
     with started(victim("blocked"), "300", "nanosleep") as process:
@@ -309,4 +323,4 @@ def test_a_thread_that_we_cannot_wait_for_any_more_is_gone() -> None:
     """So is a leader in another's execve: its number is then that one's, which is not traced."""
     other = os.getppid()
     with pytest.raises(_Gone):
-        _Hand(other, other, registers())._wait(time.monotonic())
+        _Hand(other, other, registers(), _Away())._wait(time.monotonic())
