@@ -12,6 +12,7 @@ import enum
 import functools
 import heapq
 import os
+import select
 import signal
 import struct
 import time
@@ -277,6 +278,7 @@ class NotifyEngine:
         if fault.kill == "before":
             pidfd.send(process.pidfd, signal.SIGKILL)
             process.exit_code = int(signal.SIGKILL)
+            self._listener.forget(call.raw[0])
             return
         if fault.signal is not None:
             pidfd.send_thread(process.pid, call.task.tid, fault.signal)
@@ -608,7 +610,7 @@ class NotifyEngine:
 
     def _look_around(self) -> None:
         others = []
-        for fd, _ in self._bell.ready():
+        for fd, events in self._bell.ready():
             if fd == self._timer.fd:
                 self._timer.clear()
                 now = time.monotonic_ns()
@@ -622,6 +624,8 @@ class NotifyEngine:
             elif fd == self._report:
                 self._reported()
             elif fd in self._fds:
+                if not events & select.EPOLLHUP:  # EPOLLERR, see `seccomp.deserted`
+                    continue
                 self._bell.remove(fd)
                 if self._listener.gone():
                     self._wind_up()

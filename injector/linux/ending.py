@@ -122,6 +122,6 @@ def callers(listeners: Iterable[int]) -> Iterator[int]:
         for listener, events in poll.poll():
             if events & select.POLLIN:
                 yield listener
-            else:  # POLLHUP alone
+            elif events & select.POLLHUP:  # not so POLLERR, see `seccomp.deserted`
                 poll.unregister(listener)
                 left.remove(listener)

@@ -13,6 +13,7 @@ import functools
 import os
 import select
 import struct
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fcntl import ioctl
@@ -46,6 +47,7 @@ _BPF_RET_K = 0x06
 _NUMBER_OFFSET = 0  # struct seccomp_data.nr
 _ARCH_OFFSET = 4  # struct seccomp_data.arch
 _INSTRUCTION = struct.Struct("=HBBI")
+_LOOKS = 5  # at a listener, if signals interrupt them
 
 Notification = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
 """id, tid, flags, number, arch, instruction pointer, six arguments."""
@@ -188,7 +190,16 @@ def deserted(listener: int, seconds: float) -> bool:
     """Return whether the last task under a listener's filter is gone, or goes in that time."""
     poll = select.poll()
     poll.register(listener, 0)
-    return bool(poll.poll(seconds * 1000))
+    deadline = time.monotonic() + seconds
+    looks = 0
+    while True:
+        found = poll.poll(max(deadline - time.monotonic(), 0) * 1000)
+        if found and found[0][1] & select.POLLHUP:
+            return True
+        # POLLERR alone: a signal interrupted the look (seccomp_notify_poll of kernel/seccomp.c).
+        looks += 1
+        if not found or (looks >= _LOOKS and time.monotonic() >= deadline):
+            return False
 
 
 class Listener:
@@ -274,6 +285,9 @@ class Listener:
             return False
         return True
 
+    def forget(self, cookie: int) -> None:
+        """Take note that a call will never be answered."""
+
     def gone(self) -> bool:
         """Return whether no task is left under the filter."""
         return deserted(self.fd, 0)
@@ -308,7 +322,9 @@ class Listeners:
             self._ready = self._poll.wait()
         fd, events = self._ready.pop()
         listener = self._live[fd]
-        if not events & select.POLLIN:  # POLLHUP
+        if not events & (select.POLLIN | select.POLLHUP):  # POLLERR, see `deserted`
+            raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+        if not events & select.POLLIN:
             if len(self._live) > 1:
                 del self._live[fd]
                 self._poll = libc.Poll(self._live)
@@ -339,7 +355,14 @@ class Listeners:
     def valid(self, cookie: int) -> bool:
         """Return whether the task still waits, so that its pid still means it."""
         owner = self._owners.get(cookie)
-        return owner is not None and owner.valid(cookie)
+        if owner is not None and owner.valid(cookie):
+            return True
+        self.forget(cookie)
+        return False
+
+    def forget(self, cookie: int) -> None:
+        """Take note that a call will never be answered."""
+        self._owners.pop(cookie, None)
 
     def gone(self) -> bool:
         """Return whether no task is left under any of the filters."""

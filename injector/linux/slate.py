@@ -62,5 +62,7 @@ class Slate:
         the next. To answer one that was not handed out yet does nothing (EINPROGRESS).
         """
         last = self.last[index]
+        if not last:
+            return []  # none was received; the first number is anywhere
         held = [cookie for cookie in self._held if cookie != _FREE]
         return [*held, *range(last, last + _AHEAD)]
