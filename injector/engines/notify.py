@@ -27,7 +27,7 @@ from injector.engines.tasks import Process, Task
 from injector.linux import libc, pidfd, procfs
 from injector.linux.doorbell import Doorbell
 from injector.linux.ending import end_target
-from injector.linux.keeper import Keeper, lost
+from injector.linux.keeper import Keeper, leave_to, lost
 from injector.linux.launch import Launched, Started, exec_state
 from injector.linux.seccomp import Grafted, Listener, Listeners
 from injector.linux.zygote import Zygote
@@ -385,13 +385,7 @@ class NotifyEngine:
         self._stops.clear()
         self._stops.append(Finished())
         self._left = True
-        try:
-            self._keeper.leave()
-        except InjectError:  # it was killed: another one must do it
-            self._keeper = Keeper()
-            for fd in self._fds:
-                self._keeper.watch_listener(fd)
-            self._keeper.leave()
+        self._keeper = leave_to(self._keeper, self._fds)
 
     def end(self) -> None:
         """Kill a launched target, let another one go; return when that is done."""

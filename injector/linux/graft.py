@@ -19,7 +19,7 @@ import struct
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from injector.linux import libc, procfs, ptrace, seccomp
@@ -76,15 +76,23 @@ class _Gone(Exception):
     """A thread has ended."""
 
 
-def graft(pid: int, program: bytes, keeper: Keeper | None = None, index: int = 0) -> Grafted:
+def graft(
+    pid: int,
+    program: bytes,
+    keeper: Keeper | None = None,
+    index: int = 0,
+    earlier: Sequence[seccomp.Listener] = (),
+) -> Grafted:
     """Install `program`, from `seccomp.build`, in all threads of a process; take its listener.
 
     Args:
         keeper: gets the listener as soon as there is one: a filter must not be without.
         index: the listener's place on the keeper's slate.
+        earlier: what stops at these meanwhile is let pass.
 
     Raises:
-        InjectError: it cannot be; the process is then as it was.
+        InjectError: it cannot be. The process is then as it was, or, where that failed behind
+            the kernel's consent, the keeper has its listener.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     injector = os.getpid()
@@ -94,6 +102,7 @@ def graft(pid: int, program: bytes, keeper: Keeper | None = None, index: int = 0
         _operate(theirs, injector, pid, program, keeper, index)
     theirs.close()
     with ours:
+        _let_pass(earlier, ours)
         data, fds, _, _ = socket.recv_fds(ours, _ANSWER, 1)
     os.waitpid(surgeon, 0)
     if not data:
@@ -103,6 +112,23 @@ def graft(pid: int, program: bytes, keeper: Keeper | None = None, index: int = 0
         kind = NotAvailable if answer.pop("not_available") else InjectError
         raise kind(**answer)
     return Grafted(pid, fds[0], answer["tid"], tuple(answer["again"]), answer["no_new_privs"])
+
+
+def _let_pass(listeners: Sequence[seccomp.Listener], until: socket.socket) -> None:
+    """Let every call be made until there is something to be received from this socket."""
+    known = {one.fd: one for one in listeners}
+    poll = select.poll()
+    for fd in (until.fileno(), *known):
+        poll.register(fd, select.POLLIN)
+    while True:
+        for fd, events in poll.poll():
+            if fd not in known:
+                return
+            if events & select.POLLIN:
+                with contextlib.suppress(FileNotFoundError, InterruptedError):
+                    known[fd].proceed(known[fd].receive()[0])
+            elif events & select.POLLHUP:
+                poll.unregister(fd)
 
 
 def _operate(

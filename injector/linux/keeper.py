@@ -134,6 +134,18 @@ class Keeper:
                     return
 
 
+def leave_to(keeper: Keeper, listeners: Sequence[int]) -> Keeper:
+    """Have it answer from now on, or another one for these listeners where it was killed."""
+    try:
+        keeper.leave()
+    except InjectError:
+        keeper = Keeper()
+        for fd in listeners:
+            keeper.watch_listener(fd)
+        keeper.leave()
+    return keeper
+
+
 def raise_descriptor_limit() -> tuple[int, int]:
     """Let this process have as many descriptors as it may: it holds some for each process.
 

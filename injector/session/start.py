@@ -13,7 +13,7 @@ from injector.engines.notify import ROLES, NotifyEngine
 from injector.linux import libc, seccomp, yama
 from injector.linux.doorbell import Doorbell
 from injector.linux.ending import Orphans
-from injector.linux.keeper import Keeper, limit_descriptors, raise_descriptor_limit
+from injector.linux.keeper import Keeper, leave_to, limit_descriptors, raise_descriptor_limit
 from injector.linux.launch import Apart, launch, launch_traced
 from injector.linux.signals import Signals
 from injector.linux.slate import LISTENERS
@@ -337,13 +337,13 @@ def grafted(
     raise_descriptor_limit()
     targets: list[seccomp.Grafted] = []
     try:
+        ends: list[seccomp.Listener] = []
         for index, pid in enumerate(pids):
-            targets.append(graft(pid, program, keeper, index))
+            targets.append(graft(pid, program, keeper, index, ends))
+            ends.append(seccomp.Listener(targets[-1].listener, keeper.slate, index))
     except BaseException as error:
-        if targets:
-            keeper.leave()
-        else:
-            keeper.dismiss()
+        # It may have a listener also of the one that failed.
+        keeper = leave_to(keeper, [one.listener for one in targets])
         signals.close()
         if targets and isinstance(error, InjectError):
             raise _half_done(error, targets, keeper) from error
@@ -363,7 +363,7 @@ def grafted(
         elif engine is not None:
             engine.end()
         else:
-            keeper.leave()
+            leave_to(keeper, [one.listener for one in targets])
         if bell is not None:
             bell.close()
         if engine is not None:
@@ -373,11 +373,12 @@ def grafted(
 
 def _half_done(error: InjectError, targets: list[seccomp.Grafted], keeper: Keeper) -> InjectError:
     whom = ", ".join(str(one.pid) for one in targets)
+    remain = (
+        f"{whom} had a filter already: until their end the keeper (pid {keeper.pid}) lets their "
+        "calls be made"
+    )
     return InjectError(
-        error.message,
-        help=f"{error.help}; {whom} had a filter already: until their end the keeper "
-        f"(pid {keeper.pid}) lets their calls be made",
-        status=error.status,
+        error.message, help="; ".join(filter(None, (error.help, remain))), status=error.status
     )
 
 

@@ -10,14 +10,25 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from injector.linux import graft as surgery
 from injector.linux import procfs
+from injector.linux.graft import graft
+from injector.linux.keeper import Keeper
+from injector.linux.seccomp import Grafted
+from injector.rules.decide import RulesDecider
+from injector.rules.scenario.oneline import parse_rules
 from injector.session.journal import read
+from injector.session.start import grafted
+from injector.words.errors import InjectError
+from injector.words.model import Scenario
 from tests.live.attaching import living, poll_until, status, untraced
 from tests.live.conftest import Victim
 from tests.live.harness import INJECT, finish
+from tests.live.opening import opens
 from tests.live.servers import DEADLINE, alive, wait_until
 
 ATTACH = (*INJECT, "attach", "--engine", "notify")
@@ -26,55 +37,6 @@ KILLS = int(os.environ.get("INJECT_ATTACH_KILLS", "5"))
 FAULTS = "24 24 24"  # EMFILE
 FIRST = (("0", 1), ("0.1", 1), ("0.2", 1))
 SECOND = (("0", 2), ("0.3", 1), ("0.4", 1))
-
-
-class Opens:
-    """The victim `opens`, which is asked to open its file."""
-
-    def __init__(self, program: str) -> None:
-        self.process = subprocess.Popen(
-            [program, "/dev/null"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self.pid = self.process.pid
-        assert self.hear() == "ready"
-        wait_until(lambda: procfs.blocked(self.pid) is not None, "it waits for a line")
-
-    def hear(self) -> str:
-        """Return its next line."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def ask(self) -> str:
-        """Have it open the file three times; return how that went."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("x")
-        self.process.stdin.flush()
-        return self.hear()
-
-    def end(self) -> int:
-        """Let it end by itself; return its status."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        return self.process.wait(DEADLINE)
-
-
-@contextlib.contextmanager
-def opens(victim: Victim) -> Iterator[Opens]:
-    """Start it, and kill it at the end."""
-    one = Opens(victim("opens"))
-    try:
-        yield one
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(one.pid, signal.SIGKILL)
-        one.process.wait(DEADLINE)
-        for stream in (one.process.stdin, one.process.stdout):
-            assert stream is not None
-            stream.close()
 
 
 @contextlib.contextmanager
@@ -294,6 +256,35 @@ def test_one_of_several_cannot_get_a_filter(victim: Victim) -> None:
         assert alive(keeper_of(said))
         assert [one.ask(), other.ask()] == ["0 0 0"] * 2
         assert one.end() == 9 and other.end() == 9
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_one_fails_behind_its_filter(
+    victim: Victim, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    """Its calls are made, and those of who came before, also where the keeper is dead."""
+
+    def fails(pid: int, program: bytes, keeper: Keeper, index: int, earlier: Any) -> Grafted:
+        done = graft(pid, program, keeper, index, earlier)
+        if killed and index == 0:
+            return done
+        if killed:
+            os.kill(keeper.pid, signal.SIGKILL)
+            os.waitpid(keeper.pid, 0)
+        os.close(done.listener)
+        raise InjectError("of the test")
+
+    scenario = Scenario(parse_rules((RULE,)))
+    decider = RulesDecider(scenario, 1)
+    with opens(victim) as one, opens(victim) as other:
+        monkeypatch.setattr(surgery, "graft", fails)
+        pids = [one.pid, other.pid] if killed else [one.pid]
+        with pytest.raises(InjectError, match="of the test") as error:
+            grafted(pids, decider, scenario).__enter__()
+        assert one.ask() == "0 0 0"
+        assert one.end() == 9
+    text = f"{one.pid} had a filter already: "
+    assert error.value.help.startswith(text) if killed else not error.value.help
 
 
 @pytest.mark.parametrize(

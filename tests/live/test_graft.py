@@ -15,9 +15,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from injector.linux import graft as surgery
 from injector.linux import procfs, seccomp
 from injector.linux.graft import _Away, _Gone, _Hand, graft, require_graftable
 from injector.linux.keeper import Keeper
@@ -29,6 +31,7 @@ from injector.words.errors import InjectError
 from injector.words.syscalls import native
 from tests.live.attaching import living
 from tests.live.conftest import Victim
+from tests.live.opening import opens
 from tests.live.servers import DEADLINE, accepts, free_port, wait_until
 
 AGAIN = {
@@ -218,6 +221,30 @@ def test_a_process_that_executes_all_the_time(victim: Victim) -> None:
             target.go()
             assert target.end() == (0, "ok\n")
             assert os.waitpid(keeper.pid, 0)[1] == 0
+
+
+def test_what_stops_at_earlier_listeners_meanwhile_passes(
+    victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first process works on while the second is attached to."""
+    really = surgery._graft
+
+    def slow(*words: Any) -> seccomp.Grafted:
+        signal.alarm(int(DEADLINE))  # this is a process of its own
+        assert one.ask() == "0 0 0"
+        return really(*words)
+
+    with opens(victim) as one, opens(victim) as other:
+        keeper = Keeper(remain=True)
+        first = graft(one.pid, program("openat"), keeper)
+        monkeypatch.setattr(surgery, "_graft", slow)
+        ends = [seccomp.Listener(first.listener, keeper.slate)]
+        second = graft(other.pid, program("openat"), keeper, 1, ends)
+        for grafted in (first, second):
+            os.close(grafted.listener)
+        keeper.leave()
+        assert other.ask() == "0 0 0"
+        assert one.end() == 9 and other.end() == 9
 
 
 def test_a_stopped_process_stays_stopped(victim: Victim) -> None:
