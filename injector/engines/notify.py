@@ -203,7 +203,7 @@ class NotifyEngine:
                 continue
             name, role, call.arch, restarts = table[raw[4]][raw[3]]
             task = tasks.get(raw[1])
-            if role or task is None or task.restarting or task.process.execing:
+            if role or task is None or task.restarting or task.process.changing:
                 task = self._unusual(raw, role, task)
                 if task is None:
                     continue
@@ -277,7 +277,7 @@ class NotifyEngine:
         process = call.task.process
         if fault.kill == "before":
             pidfd.send(process.pidfd, signal.SIGKILL)
-            process.exit_code = int(signal.SIGKILL)
+            process.ends(int(signal.SIGKILL))
             self._listener.forget(call.raw[0])
             return
         if fault.signal is not None:
@@ -325,7 +325,7 @@ class NotifyEngine:
             # Before Linux 6.15 nothing tells the status of what we have reaped again.
             process = self.kinship.processes.get(pid)
             if process is not None:
-                process.exit_code = status
+                process.ends(status)
         return stopped
 
     def release(self) -> None:
@@ -421,11 +421,7 @@ class NotifyEngine:
             # Its number came again before its end was told.
             self._process_ended(process.pidfd)
             return self._unusual(raw, role, None)
-        if (
-            process.execing is not None
-            and process.exit_code is None
-            and (task is process.execing or tid == process.pid)
-        ):
+        if process.execing is not None and (task is process.execing or tid == process.pid):
             task = self._after_exec(process, task)
         if task.restarting is not None:
             before = task.restarting
@@ -497,7 +493,7 @@ class NotifyEngine:
             case Role.EXEC:
                 self.kinship.settled(task, thread=False)
                 self._announce()
-                task.process.execing = task
+                task.process.executes(task)
             case Role.EXIT:
                 self.kinship.settled(task, thread=False)
                 self._announce()
@@ -506,12 +502,11 @@ class NotifyEngine:
                     status = (call.args[0] & 0xFF) << 8
                     self._stops.append(TaskEnded(task, status, last=False))
                 else:
-                    task.process.exit_code = (call.args[0] & 0xFF) << 8
+                    task.process.ends((call.args[0] & 0xFF) << 8)
             case Role.EXIT_GROUP:
                 self.kinship.settled(task, thread=False)
                 self._announce()
-                task.process.exit_code = (call.args[0] & 0xFF) << 8
-                task.process.execing = task  # its number may be another's from its next call on
+                task.process.ends((call.args[0] & 0xFF) << 8)
             case Role.RING:
                 self._stops.append(Remark("io_uring", task))
         return True
@@ -563,7 +558,6 @@ class NotifyEngine:
             if other is not task and other.tid not in alive:
                 self.kinship.task_gone(other)
                 self._stops.append(TaskEnded(other, 0, last=False))
-        process.execing = None
         process.executed()
         return task
 

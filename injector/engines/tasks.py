@@ -19,6 +19,7 @@ class Process:
     """A thread group of the target."""
 
     __slots__ = (
+        "changing",
         "execing",
         "exit_code",
         "image",
@@ -42,8 +43,20 @@ class Process:
         self.name = procfs.comm(pid)
         self.tasks: dict[int, Task] = {}
         self.pending: list[Creation] = []
-        self.execing: Task | None = None
-        self.exit_code: int | None = None
+        # Its next call may be another program's, or, if it ends, another process's of its number.
+        self.changing = False
+        self.execing: Task | None = None  # who executes, as far as is known
+        self.exit_code: int | None = None  # the wait status it is about to end with
+
+    def executes(self, task: Task) -> None:
+        """Note that a task of it is let through to execute."""
+        self.changing = True
+        self.execing = task
+
+    def ends(self, status: int) -> None:
+        """Note that it is about to end so. An execve(2) of another task may be sooner."""
+        self.changing = True
+        self.exit_code = status
 
     def read(self, address: int, size: int) -> bytes:
         """Return up to `size` bytes of memory, fewer at the end of a mapping, b"" if none."""
@@ -90,7 +103,9 @@ class Process:
         return next((tid for tid in self.tasks if tid != self.pid), self.pid)
 
     def executed(self) -> None:
-        """Look again at what an execve(2) changed: image and memory."""
+        """Look again at what an execve(2) changed: image and memory. No end came before it."""
+        self.changing = False
+        self.execing = self.exit_code = None
         self.forget_memory()
         self.image = procfs.image(self.pid)
         self.name = procfs.comm(self.pid) or self.name

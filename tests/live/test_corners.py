@@ -75,12 +75,20 @@ def test_every_seventh_call_while_signals_come(victim: Victim) -> None:
     assert numbers == list(range(numbers[0], numbers[0] + 7000, 7))
 
 
-def test_a_number_that_comes_again_is_a_new_task(victim: Victim, tmp_path: Path) -> None:
+def test_an_execve_that_is_sooner_than_an_exit(victim: Victim) -> None:
+    """The faults are those of the new program, by its name."""
+    run = lives(victim, "races")
+    assert run.injections
+    assert {one["process"] for one in run.injections} == {"exe"}
+
+
+@pytest.mark.parametrize("how", ["exit", "exit_group"])
+def test_a_number_that_comes_again_is_a_new_task(victim: Victim, tmp_path: Path, how: str) -> None:
     journal = tmp_path / "journal"
     apart = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount", "--mount-proc"]
     words = [*INJECT, "run", "-q", "--engine", os.environ["INJECT_TEST_ENGINE"], "-e"]
     words += ["getppid:error=EIO:limit=1", "--journal", str(journal), "--"]
-    status, out, err = finish([*apart, *words, victim("corners"), "reused"], stdin="x")
+    status, out, err = finish([*apart, *words, victim("corners"), f"reused-{how}"], stdin="x")
     assert (status, out) == (0, "ready\nok\n"), err
     faults = [one for one in read(journal) if one["event"] == "injection"]
     assert [one["site"] for one in faults] == [f"0.{n}/getppid#1" for n in range(1, 31)]

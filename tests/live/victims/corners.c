@@ -130,7 +130,7 @@ static int counted(void) {
     CHECK(seen == 1000);
     return 0;
 }
-static int reused(void) {
+static int reused(int number) {
     /* Each child has the number of the one before; only in a pid namespace of our own. */
     wait_for_go();
     pid_t first = 0;
@@ -138,11 +138,37 @@ static int reused(void) {
         int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY);
         CHECK(fd >= 0 && write(fd, "700", 3) == 3 && !close(fd));
         pid_t pid = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
-        if (pid == 0) _exit(failed() ? 0 : 1);
+        if (pid == 0) syscall(number, failed() ? 0 : 1);
         int status;
         CHECK(waitpid(pid, &status, 0) == pid && status == 0);
         CHECK(first == 0 || pid == first);
         first = pid;
+    }
+    return 0;
+}
+static volatile int begun;
+static void *executes(void *unused) {
+    char *args[] = {"corners", "raced", NULL};
+    begun = 1;
+    execv("/proc/self/exe", args);
+    return unused;
+}
+static int races(void) {
+    /* One thread executes while another ends the process; either may be first. */
+    wait_for_go();
+    for (int i = 0; i < 80; i++) {
+        int status;
+        pthread_t thread;
+        pid_t pid = fork();
+        if (pid == 0) {
+            CHECK(!pthread_create(&thread, NULL, executes, NULL));
+            while (!begun) sched_yield();
+            for (volatile int n = 0; n < i * 6000;) n++;
+            if (i > 75) pause();
+            _exit(3);
+        }
+        CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+        CHECK(WEXITSTATUS(status) == 7 || (WEXITSTATUS(status) == 3 && i <= 75));
     }
     return 0;
 }
@@ -363,7 +389,10 @@ int main(int argc, char **argv) {
     if (!strcmp(how, "asks-not-to-be")) status = with_flags(CLONE_UNTRACED | SIGCHLD, 9);
     if (!strcmp(how, "seventh")) status = seventh();
     if (!strcmp(how, "counted")) status = counted();
-    if (!strcmp(how, "reused")) status = reused();
+    if (!strcmp(how, "reused-exit")) status = reused(SYS_exit);
+    if (!strcmp(how, "reused-exit_group")) status = reused(SYS_exit_group);
+    if (!strcmp(how, "races")) status = races();
+    if (!strcmp(how, "raced")) _exit(failed() ? 7 : 1);
     if (!strcmp(how, "vforked")) status = vforked();
     if (!strcmp(how, "orphaned")) status = orphaned();
     if (!strcmp(how, "parents-view")) status = parents_view();
