@@ -10,11 +10,12 @@ child (`settled` says whether it must). A process's creator is in
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from injector.engines.tasks import Creation, Process, Records, Task
 from injector.linux import procfs
 
-_MANY = 4096  # departed tasks, before those that are reaped are looked for
+_MANY = 4096  # of those that are no new tasks, before the ones that are reaped are looked for
 
 
 class Kinship(Records):
@@ -24,13 +25,18 @@ class Kinship(Records):
         super().__init__()
         self._orphans: list[Creation] = []
         self._strays = 0
-        # Tasks that ended stay visible in /proc until they are reaped; not new ones.
-        self._departed: set[int] = set()
+        # What /proc shows and yet is no new task: who has ended, until it is reaped, and the
+        # children that a process had before it got its filter.
+        self._not_new: set[int] = set()
 
     def add_task(self, tid: int, process: Process, lineage: str) -> Task:
         """Record a thread of a known process."""
-        self._departed.discard(tid)
+        self._not_new.discard(tid)
         return super().add_task(tid, process, lineage)
+
+    def had_before(self, tids: Iterable[int]) -> None:
+        """Note children that a process had when it was attached to: they have no filter."""
+        self._not_new.update(tids)
 
     def introduce(self, tid: int) -> Task | None:
         """Record a task that makes its first call. None if it is gone already."""
@@ -105,7 +111,7 @@ class Kinship(Records):
             found = procfs.threads(process.pid)
         else:
             found = procfs.children(process.pid, creation.parent.tid) or []
-        return [tid for tid in found if tid not in self.tasks and tid not in self._departed]
+        return [tid for tid in found if tid not in self.tasks and tid not in self._not_new]
 
     def _adopt(self, tid: int, process: Process, creation: Creation) -> None:
         if creation.thread:
@@ -124,9 +130,9 @@ class Kinship(Records):
     def task_gone(self, task: Task) -> None:
         """Forget a thread that has made its exit(2)."""
         super().task_gone(task)
-        self._departed.add(task.tid)
-        if len(self._departed) > _MANY:
-            self._departed = {tid for tid in self._departed if procfs.ids(tid) is not None}
+        self._not_new.add(task.tid)
+        if len(self._not_new) > _MANY:
+            self._not_new = {tid for tid in self._not_new if procfs.ids(tid) is not None}
 
     def process_gone(self, process: Process) -> list[Task]:
         """Forget a process that ended; return the tasks that ended with it."""

@@ -99,7 +99,7 @@ def _table(arches: tuple[Arch, ...]) -> Mapping[int, Mapping[int, tuple[str, int
 
 
 class NotifyEngine:
-    """One target tree under one listener: launched, or a process that got its filter later."""
+    """One target tree: launched, under one listener, or processes that got theirs later."""
 
     def __init__(
         self,
@@ -161,6 +161,7 @@ class NotifyEngine:
         pid = target.pid
         first = self.kinship.add_process(pid, os.pidfd_open(pid), lineage, procfs.image(pid))
         for tid in procfs.threads(pid):
+            self.kinship.had_before(procfs.children(pid, tid) or ())
             if tid != pid:
                 first.born += 1
                 self.kinship.add_task(tid, first.process, f"{lineage}.{first.born}")

@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,40 @@ def test_one_of_several_cannot_get_a_filter(victim: Victim) -> None:
         assert alive(keeper_of(said))
         assert [one.ask(), other.ask()] == ["0 0 0"] * 2
         assert one.end() == 9 and other.end() == 9
+
+
+WITH_A_CHILD = """
+import os, sys
+wait, go = os.pipe()
+if os.fork() == 0:
+    os.read(wait, 1)
+    os._exit(0)
+print("ready", flush=True)
+sys.stdin.read(1)
+for _ in range(2):
+    if os.fork() == 0:
+        os.read(wait, 1)
+        os.getppid()
+        os._exit(0)
+os.write(go, b"xxx")
+for _ in range(3):
+    os.wait()
+"""
+"""Two children more, neither of which makes a named call before both are there."""
+
+
+def test_a_child_that_was_there_before_is_not_ours(tmp_path: Path) -> None:
+    with living(sys.executable, "-c", WITH_A_CHILD) as target:
+        old = child_of(target.pid)
+        with attached(target.pid, tmp_path, "-e", "getppid:error=EIO"):
+            target.go()
+            assert target.end() == (0, "")
+    events = list(read(tmp_path / "journal"))
+    started = {line["task"]: line["pid"] for line in events if line["event"] == "task_start"}
+    assert started.keys() == {"0", "0.1", "0.2"}
+    assert old not in started.values()
+    sites = {line["site"] for line in events if line["event"] == "injection"}
+    assert sites == {"0.1/getppid#1", "0.2/getppid#1"}
 
 
 @pytest.mark.parametrize("killed", [False, True])
