@@ -187,12 +187,13 @@ def refuse(pid: int, error: OSError | None, call: str = "", instead: str = "") -
     theirs = _namespace(pid)
     # Our capabilities end with our own namespace (user_namespaces(7)): one around it may not
     # even be looked at.
-    if (theirs or capable) and theirs != _namespace(os.getpid()):
+    around = capable and not theirs and host.in_user_namespace()
+    if around or (theirs and theirs != _namespace(os.getpid())):
         raise InjectError(
             f"{what}: it runs in another user namespace than we, a container's",
             help="run inject as root outside of containers, or inside of that one",
         )
-    if not capable:
+    if not capable and not theirs:
         raise InjectError(
             f"{what}: it is protected (setuid, or PR_SET_DUMPABLE is 0, prctl(2))",
             help="run inject as root",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -12,7 +13,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from injector.linux import procfs
+from injector.linux import procfs, seize
+from injector.linux.probe import host
+from injector.words.errors import InjectError
 
 from .attaching import NEVER, Living, attached, living, poll_until, status, untraced
 from .conftest import Victim
@@ -146,6 +149,20 @@ def test_a_protected_one(victim: Victim) -> None:
         assert "run inject as root" in said
         target.go()
         assert target.end() == (0, "ok\n")
+
+
+@pytest.mark.parametrize("capable", [False, True])
+def test_a_call_that_is_refused_alone(monkeypatch: pytest.MonkeyPatch, capable: bool) -> None:
+    """By a container's filter, or by a security module, which may forbid to look as well."""
+    monkeypatch.setattr(host, "capable", lambda _: capable)
+    monkeypatch.setattr(host, "yama_scope", lambda: 0)
+    monkeypatch.setattr(host, "in_user_namespace", lambda: False)
+    if capable:
+        monkeypatch.setattr(seize, "_namespace", {os.getpid(): "ours", os.getppid(): ""}.get)
+    error = PermissionError(errno.EPERM, "Operation not permitted")
+    with pytest.raises(InjectError) as told:
+        seize.refuse(os.getppid(), error, "pidfd_getfd", "say --engine ptrace")
+    assert told.value.message.endswith(": pidfd_getfd: Operation not permitted")
 
 
 @pytest.mark.only("ptrace")
