@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ FORMAT = 1
 _LONGEST = 1 << 16  # bytes of a command
 _MOST = 1 << 22  # bytes that wait for a watcher before it is dropped
 _A_SECOND = 500  # injections that watchers are told of
+_FAREWELL = 2.0  # seconds that the watchers have at the end to take what waits for them
 _READ, _WRITE = 1, 4  # EPOLLIN, EPOLLOUT
 
 Obey = Callable[[str, dict[str, Any]], dict[str, Any]]
@@ -183,8 +185,13 @@ class ControlSocket:
         peer.socket.close()
 
     def close(self) -> None:
-        """Take the socket away; what was sent stays readable for the others."""
+        """Take the socket away; what was told stays readable for the others."""
+        until = time.monotonic() + _FAREWELL
         for peer in list(self._peers.values()):
+            if peer.unsent:
+                peer.socket.settimeout(max(until - time.monotonic(), 0.001))
+                with contextlib.suppress(OSError):
+                    peer.socket.sendall(peer.unsent)
             self._drop(peer)
         if self._listener is not None:
             self._listener.close()

@@ -365,6 +365,47 @@ def test_watchers_are_spared_a_flood(tmp_path: Path) -> None:
     assert events[-1]["event"] == "footer"
 
 
+LATE = """
+import json, os, sys
+from injector.linux.doorbell import Doorbell
+from injector.session.control import ControlSocket
+from injector.words.events import Control
+
+bell = Doorbell()
+control = ControlSocket(bell, lambda do, words: {}, list, os.getpid())
+bell.start()
+print("ready", flush=True)
+while not control.watched:
+    for fd, _ in bell.ready():
+        control.serve(fd)
+for number in range(5000):
+    control.show(Control(number, "remark", "x" * 200))
+print("told", flush=True)
+control.close()
+"""
+
+
+def test_who_reads_late_is_told_the_end_too(tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    with (
+        socket.socket(socket.AF_UNIX) as peer,
+        subprocess.Popen(
+            [sys.executable, "-c", LATE], stdout=subprocess.PIPE, text=True, env=environment
+        ) as process,
+    ):
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        peer.settimeout(60)
+        peer.connect(str(tmp_path / "inject" / f"{process.pid}.sock"))
+        lines = peer.makefile("rw")
+        lines.write('{"do": "watch"}\n')
+        lines.flush()
+        assert process.stdout.readline() == "told\n"
+        assert json.loads(lines.readline())["ok"]
+        assert [json.loads(line)["t"] for line in lines] == [*range(5000)]
+        assert process.wait(60) == 0
+
+
 BRIEF = """
 import os
 for ways in (1, 3, 0):
