@@ -633,7 +633,9 @@ class NotifyEngine:
     def _process_ended(self, fd: int) -> None:
         process = self._pidfds.pop(fd)
         # It may have executed something and died before a call of it stopped.
-        process.name = procfs.comm(process.pid) or process.name
+        name = procfs.comm(process.pid)
+        if name and pidfd.pid(fd) == process.pid:  # else its number may be another's already
+            process.name = name
         self._bell.remove(fd)
         status = self._status(process, fd)
         if status is None:

@@ -138,7 +138,10 @@ static int reused(int number) {
         int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY);
         CHECK(fd >= 0 && write(fd, "700", 3) == 3 && !close(fd));
         pid_t pid = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
-        if (pid == 0) syscall(number, failed() ? 0 : 1);
+        if (pid == 0) {
+            prctl(PR_SET_NAME, i % 2 ? "odd" : "even");
+            syscall(number, failed() ? 0 : 1);
+        }
         int status;
         CHECK(waitpid(pid, &status, 0) == pid && status == 0);
         CHECK(first == 0 || pid == first);
