@@ -49,8 +49,9 @@ class Tally:
     def ended(self, task: Task) -> None:
         """Keep the counts of a task that is gone."""
         self._gone.update(task.calls)
-        self._names.pop(task.tid, None)
-        self._past.append({**self._counted(task), "process": task.process.name, "ended": True})
+        thread = self._names.pop(task.tid, "")
+        names = {"process": task.process.name, "thread": thread}
+        self._past.append({**self._counted(task), **names, "ended": True})
         if len(self._past) > 2 * _TASKS:
             self._past.sort(key=_faults)
             del self._past[:_TASKS]

@@ -459,6 +459,7 @@ def test_tasks_that_had_faults_are_told_when_they_are_gone(tmp_path: Path) -> No
     assert (totals["faults"], totals["calls"]["getppid"], totals["tasks_total"]) == (4, 4, 0)
     assert "- name: rule-1\n" in totals["saved"]
     rows = [(one["task"], one["faults"], one["ended"]) for one in totals["tasks"]]
+    assert all("thread" in one for one in totals["tasks"])
     assert rows[:2] == [("0.2", 3, True), ("0.1", 1, True)]
     assert sorted(rows[2:]) == [("0", 0, True), ("0.3", 0, True)]
 

@@ -7,9 +7,17 @@ from typing import Any
 
 import pytest
 
-from injector.faces.cli.printer import nearest_miss, rule_table, unfired_lines, warning_lines
+from injector.faces.cli.printer import (
+    attached_line,
+    left_line,
+    nearest_miss,
+    rule_table,
+    unfired_lines,
+    warning_lines,
+)
 from injector.rules.decide import Totals
 from injector.rules.scenario.oneline import parse_rules
+from injector.session.session import Ended
 from injector.words.model import Warning
 
 
@@ -100,3 +108,11 @@ def test_many_warnings_are_cut_short_and_hints_left_to_the_check() -> None:
     assert lines == [f"inject: warning: rule-1: no. {n}" for n in range(10)]
     more = warning_lines([*some, hint, some[0], some[1]])
     assert more == [*lines, "inject: 2 more warnings: inject check shows them"]
+
+
+def test_one_and_several_that_we_are_attached_to() -> None:
+    assert attached_line([1], ["a"], [1], None).endswith("a (1, 1 thread); Ctrl-C lets it go")
+    assert attached_line([1, 2], ["a", "b"], [1, 3], None).endswith("; Ctrl-C lets them go")
+    ended = Ended(None, False, 2.0, True)
+    assert left_line([1], ["a"], ended).endswith("; it runs on")
+    assert left_line([1, 2], ["a", "b"], ended).endswith("; they run on")

@@ -109,7 +109,8 @@ def attached_line(
         f"{name} ({pid}, {count} thread{'s' * (count != 1)})"
         for pid, name, count in zip(pids, names, threads, strict=True)
     )
-    until = f"for {duration_text(duration)}" if duration else "Ctrl-C lets it go"
+    them = "it" if len(pids) == 1 else "them"
+    until = f"for {duration_text(duration)}" if duration else f"Ctrl-C lets {them} go"
     return f"inject: attached to {whom}; {until}"
 
 
@@ -117,7 +118,8 @@ def left_line(pids: list[int], names: list[str], ended: Ended) -> str:
     """Return how a session that was attached ended."""
     whom = ", ".join(f"{name} ({pid})" for pid, name in zip(pids, names, strict=True))
     if ended.detached:
-        return f"inject: let go of {whom} after {ended.seconds:.2f} s; it runs on"
+        runs = "it runs" if len(pids) == 1 else "they run"
+        return f"inject: let go of {whom} after {ended.seconds:.2f} s; {runs} on"
     how = f"was killed by {signal_name(ended.signal)}" if ended.signal else "ended"
     how = f"exited with status {ended.exit}" if ended.exit is not None else how
     return f"inject: {whom} {how}, {ended.seconds:.2f} s"
