@@ -322,9 +322,9 @@ class Listeners:
             self._ready = self._poll.wait()
         fd, events = self._ready.pop()
         listener = self._live[fd]
-        if not events & (select.POLLIN | select.POLLHUP):  # POLLERR, see `deserted`
-            raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
         if not events & select.POLLIN:
+            if not events & select.POLLHUP:  # POLLERR, see `deserted`
+                raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
             if len(self._live) > 1:
                 del self._live[fd]
                 self._poll = libc.Poll(self._live)
