@@ -416,7 +416,7 @@ def _candidates(pid: int) -> list[int]:
     """Return the threads that can be stopped, best first.
 
     Best is a call that goes on after a stop as if nothing had been. Code of its own comes
-    after that, then calls that must be begun anew; last who may not stop at all.
+    after that, then the leader, then calls that must be begun anew; last who may not stop at all.
     """
     sleepers = {native().numbers[name] for name in EINTR_AFTER_STOP if name in native().numbers}
     ranked = []
@@ -434,8 +434,8 @@ def _candidates(pid: int) -> list[int]:
             case _:
                 rank = 1
         # Another thread's execve(2) waits for what we do with any but the leader.
-        ranked.append((rank, tid == pid, tid))
-    return [tid for _, _, tid in sorted(ranked)]
+        ranked.append((rank > 1, tid == pid, rank, tid))
+    return [tid for *_, tid in sorted(ranked)]
 
 
 class _Hand:
