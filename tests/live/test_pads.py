@@ -63,7 +63,9 @@ def zygote(pads: Pads) -> int:
 LOOK = """
 import os, signal
 status = open("/proc/self/status").read()
-for name in ("Sig", "Shd", "Cap", "Uid", "Gid", "Groups", "NoNewPrivs", "Cpus_allowed:", "Threads"):
+# Not SigQ: it counts the signals of all of this user's processes.
+for name in ("SigP", "SigB", "SigI", "SigC", "Shd", "Cap", "Uid", "Gid", "Groups", "NoNewPrivs",
+             "Cpus_allowed:", "Threads"):
     print([line for line in status.splitlines() if line.startswith(name)])
 print(sorted(os.listdir("/proc/self/fd")), os.getcwd(), sorted(os.environ.items()), os.umask(0))
 print(open("/proc/self/limits").read(), os.getpriority(os.PRIO_PROCESS, 0), os.nice(0))

@@ -66,7 +66,7 @@ def test_two_that_matter_together_and_another_failure(victim: Victim, tmp_path: 
     status, out, err = shrink(tmp_path / "j", "-o", str(tmp_path / "less.yaml"))
     assert status == 0
     assert rules_of(out) == ["site=0/getppid#10:error=EIO", "site=0/getppid#40:error=EIO"]
-    assert "crash SIGABRT pair assert Assertion `whole' failed pair.c" in err
+    assert "crash SIGABRT pair assert Assertion `whole' failed in pair.c" in err
     assert "on the way it also failed so: exit 7" in err
     other = next(line for line in err.splitlines() if "inject run" in line)
     assert finish([*INJECT, "run", *shlex.split(other.partition("inject run ")[2])])[0] == 7
