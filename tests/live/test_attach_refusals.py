@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from injector.linux import procfs, seize
+from injector.linux import procfs, seize, yama
 from injector.linux.probe import host
 from injector.words.errors import InjectError
 
@@ -154,8 +154,8 @@ def test_a_protected_one(victim: Victim) -> None:
 @pytest.mark.parametrize("capable", [False, True])
 def test_a_call_that_is_refused_alone(monkeypatch: pytest.MonkeyPatch, capable: bool) -> None:
     """By a container's filter, or by a security module, which may forbid to look as well."""
-    monkeypatch.setattr(host, "capable", lambda _: capable)
-    monkeypatch.setattr(host, "yama_scope", lambda: 0)
+    rule = yama.Yama(0, capable)
+    monkeypatch.setattr(yama, "here", lambda: rule)
     monkeypatch.setattr(host, "in_user_namespace", lambda: False)
     if capable:
         monkeypatch.setattr(seize, "_namespace", {os.getpid(): "ours", os.getppid(): ""}.get)
