@@ -62,7 +62,7 @@ def numbers(found: Shrunk) -> set[int]:
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.integers(1, 2000), st.data())
+@given(st.integers(1, 500), st.data())
 def test_one_that_matters_is_found_in_log_many_runs(count: int, data: st.DataObject) -> None:
     matters = data.draw(st.integers(1, count))
     faults = [planned(number) for number in range(1, count + 1)]
