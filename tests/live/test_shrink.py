@@ -23,7 +23,10 @@ from .harness import INJECT, finish
 def record(journal: Path, rules: list[str], command: list[str]) -> int:
     """Run a command under rules; return how many faults its journal has."""
     words = [word for rule in rules for word in ("-e", rule)]
-    finish([*INJECT, "run", "-q", "--journal", str(journal), *words, "--", *command])
+    finish(
+        [*INJECT, "run", "-q", "--journal", str(journal), *words, "--", *command],
+        cwd=journal.parent,
+    )
     return sum(event["event"] == "injection" for event in read(journal))
 
 
