@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from injector.campaigns.outcome import CRASHES, crash, ending
-from injector.engines.notify import ROLES
+from injector.engines.notify import HANDLERS, ROLES
 from injector.rules.plan import Plan, PlanDecider, Planned
 from injector.session.journal import read
 from injector.words.errors import InjectError
@@ -90,7 +90,8 @@ def _recorded(path: Path, header: Mapping[str, Any], events: list[dict[str, Any]
         )
     if any(event["event"] == "injection" and "exact" not in event for event in events):
         raise InjectError(f"{path} is of an older inject, which kept less of a fault")
-    always = {"io_uring_setup", *(ROLES if header["engine"] == "notify" else _CREATIONS)}
+    ours = {*ROLES, *HANDLERS} if header["engine"] == "notify" else _CREATIONS
+    always = {"io_uring_setup", *ours}
     plan = Plan.of(events, always)
     if not plan.faults:
         raise InjectError(

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from injector.engines.tasks import Creation, Process, Records, Task
 from injector.linux import procfs
+from injector.linux.procfs import Image
 
 _MANY = 4096  # of those that are no new tasks, before the ones that are reaped are looked for
 
@@ -28,6 +29,32 @@ class Kinship(Records):
         # What /proc shows and yet is no new task: who has ended, until it is reaped, and the
         # children that a process had before it got its filter.
         self._not_new: set[int] = set()
+        self._shares_handlers = False
+
+    def adopt_first(self, pid: int, pidfd: int) -> Task:
+        """Record the launched process behind its execve, at the first of its calls that stops."""
+        process = Process(pid, pidfd, "0", procfs.image(pid))
+        process.handles = False
+        return self._add(process)
+
+    def add_process(self, pid: int, pidfd: int, lineage: str, image: Image) -> Task:
+        """Record a process and its first task."""
+        process = Process(pid, pidfd, lineage, image)
+        process.handles = self.handles(pid)
+        return self._add(process)
+
+    def handles(self, pid: int) -> bool:
+        """Return whether a process catches a signal now, or others may make it do so."""
+        if self._shares_handlers:
+            return True
+        # A leader that has ended before its threads shows none.
+        return any(procfs.signals(tid)[0] for tid in procfs.threads(pid))
+
+    def share_handlers(self) -> None:
+        """Note a creation with CLONE_SIGHAND of a process: it has what another one sets."""
+        self._shares_handlers = True
+        for process in self.processes.values():
+            process.handles = True
 
     def add_task(self, tid: int, process: Process, lineage: str) -> Task:
         """Record a thread of a known process."""

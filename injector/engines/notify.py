@@ -18,6 +18,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from injector.engines.able import unseen, wants_ptrace
 from injector.engines.base import Finished, Ordered, Remark, Stop, TaskEnded, TaskStarted, Woken
@@ -32,10 +33,13 @@ from injector.linux.launch import Launched, Started, exec_state
 from injector.linux.seccomp import Grafted, Listener, Listeners
 from injector.linux.zygote import Zygote
 from injector.rules.decide import Order
+from injector.rules.subscribe import subscriptions, unconditional
 from injector.words.errors import InjectError
-from injector.words.model import Rule
+from injector.words.model import Rule, Scenario
+from injector.words.subscription import Comparison, Op, Subscription
 from injector.words.syscalls import Arch
 
+CLONE_SIGHAND = 0x800
 CLONE_THREAD = 0x10000
 JOB_CONTROL = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _RETRY_CREATION = 200_000  # ns between two looks for the child of another task's clone
@@ -58,6 +62,7 @@ class Role(enum.IntEnum):
     EXIT = 3
     EXIT_GROUP = 4
     RING = 5
+    HANDLER = 6
 
 
 ROLES: Mapping[str, Role] = {
@@ -72,6 +77,16 @@ ROLES: Mapping[str, Role] = {
     "io_uring_setup": Role.RING,
 }
 """The calls that are in every filter: all rare, each tells of a task or of a blind spot."""
+
+HANDLERS = frozenset(("rt_sigaction", "sigaction", "signal"))
+"""Calls that may set a signal handler, as they do in every filter: only a handler lets a call be
+made again. They are told to nobody unless they are named."""
+_NEW_ACTION = (Comparison(1, Op.GE, 1),)  # the second argument is no null pointer
+_SETS_HANDLER: Mapping[str, tuple[Comparison, ...]] = {
+    "rt_sigaction": _NEW_ACTION,
+    "sigaction": _NEW_ACTION,
+    "signal": (),
+}
 
 # fmt: off
 RESTARTS = frozenset((
@@ -91,11 +106,49 @@ def _table(arches: tuple[Arch, ...]) -> Mapping[int, Mapping[int, tuple[str, int
     """Return by AUDIT_ARCH and number: name, role, architecture, and whether it restarts."""
     return {
         arch.audit: {
-            number: (name, int(ROLES.get(name, Role.PLAIN)), arch, name in RESTARTS)
+            number: (name, int(_role(name)), arch, name in RESTARTS)
             for number, name in arch.names.items()
         }
         for arch in arches
     }
+
+
+def _role(name: str) -> Role:
+    return Role.HANDLER if name in HANDLERS else ROLES.get(name, Role.PLAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What a filter of this engine stops.
+
+    Attributes:
+        calls: by architecture, with the tests of arguments that the kernel makes.
+        named: those that are stopped whatever their arguments: a rule may be added for them.
+        tells_handlers: whether somebody wants to know of those in HANDLERS.
+    """
+
+    calls: Mapping[Arch, Sequence[Subscription]]
+    named: frozenset[str]
+    tells_handlers: bool
+
+
+def stopped_for(scenario: Scenario, watched: Collection[str], arches: Iterable[Arch]) -> Stopped:
+    """Return what must be stopped for a scenario, for who watches, and for the engine itself."""
+    wanted = subscriptions(scenario.rules, {*ROLES, *watched}, arches)
+    told = HANDLERS.intersection(watched).union(
+        *(HANDLERS & rule.match.syscalls for rule in scenario.rules)
+    )
+    calls: dict[Arch, Sequence[Subscription]] = {}
+    for arch, found in wanted.items():
+        numbers = {arch.numbers[name]: name for name in HANDLERS if name in arch.numbers}
+        ours = [
+            # One that is told of is: a call that is sometimes seen has no number in a Site.
+            Subscription(number, () if name in told else _SETS_HANDLER[name])
+            for number, name in numbers.items()
+        ]
+        others = [one for one in found if one.number not in numbers]
+        calls[arch] = sorted([*others, *ours], key=lambda one: one.number)
+    return Stopped(calls, unconditional(calls), bool(told))
 
 
 class NotifyEngine:
@@ -107,10 +160,11 @@ class NotifyEngine:
         arches: Iterable[Arch],
         bell: Doorbell,
         keeper: Keeper,
-        named: Collection[str] = (),
+        stopped: Stopped,
     ) -> None:
-        """Answer for a target; `named` are the calls its filter stops without a test."""
-        self.named: frozenset[str] | None = frozenset(named)
+        """Answer for a target under a filter made of `stopped`."""
+        self.named: frozenset[str] | None = stopped.named
+        self._tells_handlers = stopped.tells_handlers
         self._launched = target if isinstance(target, Launched) else None
         self.kinship = Kinship()
         self.status: int | None = None
@@ -213,6 +267,7 @@ class NotifyEngine:
                 task.blocking[name] = raw
                 if (
                     before is not None
+                    and task.process.handles
                     and before[6] == raw[6]
                     and before[5:] == raw[5:]
                     and self._restarted(task, raw)
@@ -432,6 +487,11 @@ class NotifyEngine:
                 return None
             if task.owed is None:
                 task.restarting = None
+        if role == Role.HANDLER:
+            process.handles = True
+            if not self._tells_handlers:
+                self._listener.proceed(cookie)
+                return None
         return task
 
     def _again(self, raw: tuple[int, ...], task: Task) -> None:
@@ -513,7 +573,10 @@ class NotifyEngine:
         return True
 
     def _create(self, call: StoppedCall, since: int) -> bool:
-        thread = self._makes_thread(call)
+        flags = self._clone_flags(call)
+        thread = bool(flags & CLONE_THREAD)
+        if flags & CLONE_SIGHAND and not thread:
+            self.kinship.share_handlers()
         settled = self.kinship.settled(call.task, thread)
         if self.kinship.fresh:
             self._announce()
@@ -525,15 +588,14 @@ class NotifyEngine:
         self.kinship.create(call.task, thread)
         return True
 
-    def _makes_thread(self, call: StoppedCall) -> bool:
+    def _clone_flags(self, call: StoppedCall) -> int:
         match call.name:
             case "clone":
-                return bool(call.args[0] & CLONE_THREAD)
+                return call.args[0]
             case "clone3":  # struct clone_args begins with its flags
-                raw = call.task.process.read(call.args[0], 8)
-                return bool(int.from_bytes(raw, "little") & CLONE_THREAD)
+                return int.from_bytes(call.task.process.read(call.args[0], 8), "little")
             case _:
-                return False
+                return 0
 
     def _retry_creations(self) -> None:
         waiting, self._creating = self._creating, []
@@ -560,6 +622,8 @@ class NotifyEngine:
                 self.kinship.task_gone(other)
                 self._stops.append(TaskEnded(other, 0, last=False))
         process.executed()
+        if process.handles:  # unless the execve failed, it has none any more
+            process.handles = self.kinship.handles(process.pid)
         return task
 
     def _restarted(self, task: Task, raw: tuple[int, ...]) -> bool:

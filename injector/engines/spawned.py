@@ -10,10 +10,10 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from injector.engines.base import Remark
-from injector.engines.notify import NotifyEngine, Role
+from injector.engines.notify import NotifyEngine, Role, Stopped
 from injector.engines.tasks import Process, Task
 from injector.linux import pidfd
 from injector.linux.doorbell import Doorbell
@@ -38,10 +38,10 @@ class SpawnedEngine(NotifyEngine):
         arches: Iterable[Arch],
         bell: Doorbell,
         keeper: Keeper,
-        named: Collection[str] = (),
+        stopped: Stopped,
     ) -> None:
         """Answer for what the zygote is about to start."""
-        super().__init__(zygote, arches, bell, keeper, named)
+        super().__init__(zygote, arches, bell, keeper, stopped)
         self._zygote = zygote
         self._executed = False
         self._first_fd = -1

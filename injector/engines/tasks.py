@@ -22,6 +22,7 @@ class Process:
         "changing",
         "execing",
         "exit_code",
+        "handles",
         "image",
         "lineage",
         "memory",
@@ -47,6 +48,8 @@ class Process:
         self.changing = False
         self.execing: Task | None = None  # who executes, as far as is known
         self.exit_code: int | None = None  # the wait status it is about to end with
+        # A handler may run in it: what is known when it is recorded, for who learns of others.
+        self.handles = True
 
     def executes(self, task: Task) -> None:
         """Note that a task of it is let through to execute."""
@@ -188,9 +191,11 @@ class Records:
 
     def add_process(self, pid: int, pidfd: int, lineage: str, image: Image) -> Task:
         """Record a process and its first task."""
-        process = Process(pid, pidfd, lineage, image)
-        self.processes[pid] = process
-        return self.add_task(pid, process, lineage)
+        return self._add(Process(pid, pidfd, lineage, image))
+
+    def _add(self, process: Process) -> Task:
+        self.processes[process.pid] = process
+        return self.add_task(process.pid, process, process.lineage)
 
     def add_task(self, tid: int, process: Process, lineage: str) -> Task:
         """Record a thread of a known process."""

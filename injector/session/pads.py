@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from injector.engines.notify import ROLES
+from injector.engines.notify import Stopped, stopped_for
 from injector.engines.spawned import NotStarted, SpawnedEngine
 from injector.linux import pidfd, seccomp
 from injector.linux.doorbell import Doorbell
@@ -24,7 +24,6 @@ from injector.linux.launch import Apart, find
 from injector.linux.signals import Inherited, Signals
 from injector.linux.zygote import Zygote
 from injector.rules.decide import RulesDecider
-from injector.rules.subscribe import subscriptions, unconditional
 from injector.session.session import Session
 from injector.session.start import arches_here, named_calls
 from injector.words.model import Scenario
@@ -39,7 +38,7 @@ _MOST = 12  # pads that are kept: each is two small processes
 class _Pad:
     keeper: Keeper
     zygote: Zygote
-    named: frozenset[str]
+    stopped: Stopped
 
 
 class Pads:
@@ -81,7 +80,7 @@ class Pads:
             bell = self._bell
             assert bell is not None  # a pad has it
             try:
-                engine = SpawnedEngine(pad.zygote, arches_here(), bell, pad.keeper, pad.named)
+                engine = SpawnedEngine(pad.zygote, arches_here(), bell, pad.keeper, pad.stopped)
                 session = Session(
                     engine,
                     decider,
@@ -123,24 +122,24 @@ class Pads:
         plain = all(rule.match.site is not None for rule in scenario.rules)
         key: object = calls
         if not plain:
-            wanted = subscriptions(scenario.rules, {*ROLES, *watched}, arches_here())
-            key = seccomp.build(wanted)
+            wanted = stopped_for(scenario, watched, arches_here())
+            key = seccomp.build(wanted.calls)
         pad = self._pads.get(key)
         if pad is None:
             if plain:
-                wanted = subscriptions(scenario.rules, {*ROLES, *watched}, arches_here())
+                wanted = stopped_for(scenario, watched, arches_here())
             if len(self._pads) >= _MOST:
                 self._end(next(iter(self._pads)))
             self.rest()  # we fork
             keeper = Keeper()
             try:
-                program = key if isinstance(key, bytes) else seccomp.build(wanted)
+                program = key if isinstance(key, bytes) else seccomp.build(wanted.calls)
                 zygote = Zygote(program, inherited, limits, keeper.watch_process)
             except BaseException:
                 keeper.abandon()
                 raise
             keeper.watch_listener(zygote.listener)
-            pad = self._pads[key] = _Pad(keeper, zygote, unconditional(wanted))
+            pad = self._pads[key] = _Pad(keeper, zygote, wanted)
             self._bell = self._bell or Doorbell()
         self._pads.move_to_end(key)
         return key, pad

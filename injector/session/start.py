@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from injector.engines.able import reason_for_ptrace, require_notify
 from injector.engines.base import Engine
-from injector.engines.notify import ROLES, NotifyEngine
+from injector.engines.notify import NotifyEngine, stopped_for
 from injector.linux import libc, seccomp, yama
 from injector.linux.doorbell import Doorbell
 from injector.linux.ending import Orphans
@@ -19,7 +19,7 @@ from injector.linux.signals import Signals
 from injector.linux.slate import LISTENERS
 from injector.linux.standin import stand_in
 from injector.rules.decide import RulesDecider
-from injector.rules.subscribe import subscriptions, unconditional
+from injector.rules.subscribe import subscriptions
 from injector.session.session import Session
 from injector.words.errors import InjectError, NotAvailable
 from injector.words.model import Scenario
@@ -99,11 +99,11 @@ def launched(
         arches = arches_here()
         match engine:
             case "notify":
-                wanted = subscriptions(scenario.rules, {*ROLES, *watched}, arches)
-                program = seccomp.build(wanted)
+                wanted = stopped_for(scenario, watched, arches)
+                program = seccomp.build(wanted.calls)
                 target = launch(command, program, signals.inherited, keeper.watch_process, apart)
                 bell = Doorbell()
-                running = NotifyEngine(target, arches, bell, keeper, unconditional(wanted))
+                running = NotifyEngine(target, arches, bell, keeper, wanted)
             case "ptrace":
                 from injector.engines.ptrace import TRACED, PtraceEngine, with_creations
                 from injector.linux.ptrace import LAUNCH
@@ -326,8 +326,8 @@ def grafted(
         require_process(pid)
         require_graftable(pid)
     arches = arches_here()
-    wanted = subscriptions(scenario.rules, {*ROLES, *watched}, arches)
-    program = seccomp.build(wanted)
+    wanted = stopped_for(scenario, watched, arches)
+    program = seccomp.build(wanted.calls)
     signals = Signals()
     try:
         keeper = Keeper(remain=True)
@@ -351,7 +351,7 @@ def grafted(
     engine = bell = session = None
     try:
         bell = Doorbell()
-        engine = NotifyEngine(targets, arches, bell, keeper, unconditional(wanted))
+        engine = NotifyEngine(targets, arches, bell, keeper, wanted)
         session = Session(engine, decider, bell, signals, keeper, duration, leaves=True)
         bell.start()
         yield session

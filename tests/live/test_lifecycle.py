@@ -80,6 +80,28 @@ def test_a_read_that_signals_interrupt_is_counted_once(victim: Victim, how: str)
     assert len(run.injections) == 1
 
 
+HANDLED = ("own", "once", "inherited", "failed-execve", "while-it-reads", "shared", "executed")
+
+
+@pytest.mark.parametrize("how", HANDLED)
+def test_a_read_is_counted_once_wherever_the_handler_came_from(
+    victim: Victim, engine: str, how: str
+) -> None:
+    words = ["-e", "read:fd=pipe:when=2:error=EIO", "--engine", engine]
+    run = inject(words, [victim("handlers"), how])
+    assert (run.status, run.out) == (0, "ok\n"), run.out + run.err
+    assert len(run.injections) == 1
+    # What the engine wants to know for itself is no call that somebody named.
+    assert not any("sigaction" in str(event) for event in run.events)
+
+
+def test_a_rule_for_handlers_meets_each_call_of_them(victim: Victim, engine: str) -> None:
+    rule = "rt_sigaction:args.signum=SIGUSR1:error=EINVAL"
+    run = inject(["-e", rule, "--engine", engine], [victim("handlers"), "own"])
+    assert run.status == 1 and "errno 22" in run.out
+    assert [one["rule"] for one in run.injections] == ["rule-1"]
+
+
 def test_a_handled_restart_does_not_hide_the_calls_behind_it(victim: Victim) -> None:
     rules = ["-e", "read:fd=pipe:when=61:error=EIO"]
     run = inject(rules, [victim("life"), "restarts-often"])
