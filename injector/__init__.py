@@ -1,0 +1,3 @@
+"""External fault injector for Linux."""
+
+__version__ = "0.1.0"

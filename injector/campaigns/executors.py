@@ -15,6 +15,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar
 
+from injector import __version__
 from injector.campaigns.hand import Hand
 from injector.campaigns.trial import Bench
 from injector.words.errors import InjectError
@@ -27,7 +28,8 @@ class Hands(Executor):
 
     def __init__(self, count: int) -> None:
         self._hands = [Hand() for _ in range(count)]
-        self._free: queue.SimpleQueue[Hand] = queue.SimpleQueue()
+        # The one that was last at work has ready what the next run needs.
+        self._free: queue.LifoQueue[Hand] = queue.LifoQueue()
         for hand in self._hands:
             self._free.put(hand)
         self._threads = ThreadPoolExecutor(count, "hand")
@@ -129,10 +131,8 @@ Runner: TypeAlias = Hands | Cluster
 
 
 def version() -> str:
-    """Return the version of inject that is installed."""
-    from importlib.metadata import version as installed
-
-    return installed("syscall-inject")
+    """Return the version of inject that is asked."""
+    return __version__
 
 
 @contextmanager

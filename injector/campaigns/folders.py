@@ -104,12 +104,20 @@ def empty(folder: str) -> bool:
 def digests(top: str, *, read: bool = True) -> dict[str, str]:
     """Return a digest of each file below a folder by its name in it; "" unless it is read."""
     found: dict[str, str] = {}
-    for here, folders, files in os.walk(top):
-        for name in (*files, *(one for one in folders if os.path.islink(os.path.join(here, one)))):
-            path = os.path.join(here, name)
-            found[os.path.relpath(path, top)] = _digest(path) if read else ""
-        if here != top:
-            found[os.path.relpath(here, top) + "/"] = ""
+    folders = [(top, "")]
+    while folders:
+        here, name = folders.pop()
+        if name:
+            found[name] = ""
+        try:
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append((entry.path, f"{name}{entry.name}/"))
+                    else:
+                        found[name + entry.name] = _digest(entry.path) if read else ""
+        except OSError:  # one that we may not look into
+            continue
     return found
 
 

@@ -8,18 +8,22 @@ that dies takes one run with it. Its main part is at the end: `serve`.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
 
 from injector.campaigns.folders import claim, hold, remove
 from injector.campaigns.trial import Bench
-from injector.linux import libc
+from injector.linux import libc, pidfd
 from injector.words.errors import InjectError
 
 T = TypeVar("T")
@@ -33,6 +37,78 @@ class HandLost(InjectError):
     """A hand died in the midst of a run."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """A hand's process, with a pidfd of it and our ends of its pipes."""
+
+    pid: int
+    pidfd: int
+    asks: BinaryIO
+    answers: BinaryIO
+
+    @classmethod
+    def made(cls, folder: str) -> _Child:
+        """Start one that makes its runs in a folder."""
+        asked, ask = os.pipe2(os.O_CLOEXEC)
+        answers, answer = os.pipe2(os.O_CLOEXEC)
+        try:
+            pid = (_forked if threading.active_count() == 1 else _executed)(folder, asked, answer)
+        finally:
+            os.close(asked)
+            os.close(answer)
+        return cls(pid, os.pidfd_open(pid), os.fdopen(ask, "wb"), os.fdopen(answers, "rb"))
+
+    def end(self) -> int:
+        """Have it end, wait for that; return its exit status, -N if signal N killed it."""
+        with contextlib.suppress(OSError):
+            self.asks.close()
+        # An idle one ends by itself, a busy one must be told.
+        for last, patience in ((signal.SIGTERM, _IDLE), (signal.SIGKILL, _PATIENCE)):
+            if pidfd.ended(self.pidfd, patience):
+                break
+            pidfd.send(self.pidfd, last)
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.pidfd)
+        self.answers.close()
+        return os.waitstatus_to_exitcode(status)
+
+
+def _forked(folder: str, asked: int, answer: int) -> int:
+    """Make a child of what we are: all that it needs is loaded."""
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        os.setsid()  # ^C is for us; we tell it
+        for fd, standard in ((asked, 0), (answer, 1)):
+            os.dup2(fd, standard)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        gc.freeze()  # what is here already is not looked through each time, nor copied for it
+        serve(parent, folder)
+        status = 0
+    except KeyboardInterrupt:  # it came between the two
+        pass
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _executed(folder: str, asked: int, answer: int) -> int:
+    """Make a child that begins anew: a fork(2) among threads may find a lock held for ever."""
+    program = (
+        f"import sys; sys.path[:] = {sys.path!r}; "
+        f"from injector.campaigns.hand import serve; serve({os.getpid()}, {folder!r})"
+    )
+    made = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=asked, stdout=answer, start_new_session=True
+    )
+    made.returncode = 0  # waited for elsewhere
+    return made.pid
+
+
 class Hand:
     """Our end of one."""
 
@@ -40,19 +116,7 @@ class Hand:
         self._made = 0
         self._closed = False
         self._folder, self._held = claim()
-        self._process = self._start()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        program = (
-            f"import sys; sys.path[:] = {sys.path!r}; "
-            f"from injector.campaigns.hand import serve; serve({os.getpid()}, {self._folder!r})"
-        )
-        return subprocess.Popen(
-            [sys.executable, "-c", program],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # ^C is for us; we tell it
-        )
+        self._child = _Child.made(self._folder)
 
     def do(self, work: Callable[[Bench], T]) -> T:
         """Have it call a function with its bench; return what that returned, raise what it raised.
@@ -63,17 +127,15 @@ class Hand:
         if self._made >= _MOST:
             self._renew()
         self._made += 1
-        process = self._process
-        assert process.stdin is not None and process.stdout is not None
+        child = self._child
         try:
-            pickle.dump(work, process.stdin)
-            process.stdin.flush()
-            done, value = pickle.load(process.stdout)
+            pickle.dump(work, child.asks)
+            child.asks.flush()
+            done, value = pickle.load(child.answers)
         except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-            if not self._closed:
-                self._renew()
+            status = None if self._closed else self._renew()
             raise HandLost(
-                f"the process that made a run ended with status {process.returncode}",
+                f"the process that made a run ended with status {status}",
                 help="was it killed for want of memory? Fewer --jobs may help",
             ) from error
         if not done:
@@ -85,39 +147,25 @@ class Hand:
     def dismiss(self) -> None:
         """Let it end when it has nothing to do; `close` waits for that."""
         self._closed = True
-        assert self._process.stdin is not None
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
+            self._child.asks.close()
 
     def close(self) -> None:
         """End it; a run that it is making is given up, and cleaned up behind."""
         self._closed = True
         self._end()
 
-    def _end(self) -> None:
-        _end(self._process)
+    def _end(self) -> int:
+        status = self._child.end()
         remove(self._folder)  # if it was killed, it could not
         os.close(self._held)
+        return status
 
-    def _renew(self) -> None:
-        self._end()
+    def _renew(self) -> int:
+        status = self._end()
         self._folder, self._held = claim()
-        self._process, self._made = self._start(), 0
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin is not None and process.stdout is not None
-    with contextlib.suppress(OSError):
-        process.stdin.close()
-    # An idle one ends by itself, a busy one must be told.
-    for last, patience in ((signal.SIGTERM, _IDLE), (signal.SIGKILL, _PATIENCE)):
-        try:
-            process.wait(patience)
-            break
-        except subprocess.TimeoutExpired:
-            process.send_signal(last)
-    process.wait()
-    process.stdout.close()
+        self._child, self._made = _Child.made(self._folder), 0
+        return status
 
 
 def serve(parent: int, folder: str) -> None:

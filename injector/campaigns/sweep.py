@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from injector import __version__
 from injector.campaigns.attempt import Attempt, Attempted, Facts, attempt
-from injector.campaigns.executors import Runner, shard_of, version
+from injector.campaigns.executors import Runner, shard_of
 from injector.campaigns.hand import HandLost
 from injector.campaigns.oracle import Baseline, judge
 from injector.campaigns.outcome import Outcome, Verdict
@@ -241,7 +242,7 @@ class Sweep:
         made = datetime.now(UTC).isoformat(timespec="seconds")
         self._store = Store.create(
             self.path,
-            Campaign(made, version(), self.settings.command, options, self._baseline.as_json()),
+            Campaign(made, __version__, self.settings.command, options, self._baseline.as_json()),
         )
         self._adopt(recording.points)
         runs = self._plan(recording.points) if self.settings.mode == "sites" else []
@@ -269,9 +270,9 @@ class Sweep:
                 f"{self.path} holds shard {'/'.join(map(str, campaign.options['shard']))}",
                 help="give the same --shard, or another --db",
             )
-        if campaign.version != version():
+        if campaign.version != __version__:
             raise InjectError(
-                f"{self.path} was begun with inject {campaign.version}, this is {version()}",
+                f"{self.path} was begun with inject {campaign.version}, this is {__version__}",
                 help="go on with that version, or begin again with --db FILE",
             )
         self._baseline = Baseline.from_json(campaign.baseline)

@@ -187,6 +187,7 @@ class Bench:
         self.pads = Pads()
         self._keeper: Keeper | None = None
         self._forker: Forker | None = None
+        self._forks = 0
 
     def move(self) -> None:
         """Make the next runs in another folder, beside the one that cannot be emptied."""
@@ -200,8 +201,11 @@ class Bench:
             self._keeper = Keeper()
         return self._keeper
 
-    def forker(self) -> Forker:
-        """Return a forker that lives."""
+    def forker(self) -> Forker | None:
+        """Return a forker that lives; None for the first run: to start one costs more than one."""
+        self._forks += 1
+        if self._forks == 1:
+            return None
         if self._forker is not None and self._forker.over:
             self._forker.close()
             self._forker = None

@@ -167,7 +167,7 @@ class StoppedCall:
         """The process's name, executable and command line, read now: all may change."""
         process = self.task.process
         return (
-            procfs.comm(process.pid),
+            process.comm(),
             process.image.exe or procfs.exe(process.pid),
             procfs.cmdline(process.pid),
         )

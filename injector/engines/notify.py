@@ -17,7 +17,7 @@ import signal
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from injector.engines.able import unseen, wants_ptrace
@@ -35,7 +35,7 @@ from injector.linux.zygote import Zygote
 from injector.rules.decide import Order
 from injector.rules.subscribe import subscriptions, unconditional
 from injector.words.errors import InjectError
-from injector.words.model import Rule, Scenario
+from injector.words.model import Match, Rule, Scenario
 from injector.words.subscription import Comparison, Op, Subscription
 from injector.words.syscalls import Arch
 
@@ -132,12 +132,17 @@ class Stopped:
     tells_handlers: bool
 
 
-def stopped_for(scenario: Scenario, watched: Collection[str], arches: Iterable[Arch]) -> Stopped:
+def stopped_for(scenario: Scenario, watched: Iterable[str], arches: Iterable[Arch]) -> Stopped:
     """Return what must be stopped for a scenario, for who watches, and for the engine itself."""
-    wanted = subscriptions(scenario.rules, {*ROLES, *watched}, arches)
-    told = HANDLERS.intersection(watched).union(
-        *(HANDLERS & rule.match.syscalls for rule in scenario.rules)
-    )
+    return _stopped_for(scenario.matches, frozenset(watched), tuple(arches))
+
+
+@functools.lru_cache(maxsize=64)
+def _stopped_for(
+    matches: tuple[Match, ...], watched: frozenset[str], arches: tuple[Arch, ...]
+) -> Stopped:
+    wanted = subscriptions(matches, {*ROLES, *watched}, arches)
+    told = HANDLERS.intersection(watched).union(*(HANDLERS & one.syscalls for one in matches))
     calls: dict[Arch, Sequence[Subscription]] = {}
     for arch, found in wanted.items():
         numbers = {arch.numbers[name]: name for name in HANDLERS if name in arch.numbers}

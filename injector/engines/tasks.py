@@ -19,6 +19,7 @@ class Process:
     """A thread group of the target."""
 
     __slots__ = (
+        "_comm",
         "changing",
         "execing",
         "exit_code",
@@ -41,6 +42,7 @@ class Process:
         self.image = image
         self.memory = -1
         self.waiting: procfs.Waiting | None = None
+        self._comm: procfs.Comm | None = None
         self.name = procfs.comm(pid)
         self.tasks: dict[int, Task] = {}
         self.pending: list[Creation] = []
@@ -60,6 +62,12 @@ class Process:
         """Note that it is about to end so. An execve(2) of another task may be sooner."""
         self.changing = True
         self.exit_code = status
+
+    def comm(self) -> str:
+        """Return its name as it is now, "" if it is gone."""
+        if self._comm is None:
+            self._comm = procfs.Comm(self.pid)
+        return self._comm.name()
 
     def read(self, address: int, size: int) -> bytes:
         """Return up to `size` bytes of memory, fewer at the end of a mapping, b"" if none."""
@@ -125,6 +133,9 @@ class Process:
         if self.waiting is not None:
             self.waiting.close()
             self.waiting = None
+        if self._comm is not None:
+            self._comm.close()
+            self._comm = None
         os.close(self.pidfd)
 
 

@@ -132,7 +132,10 @@ def ids(tid: int) -> Ids | None:
 
 def comm(tid: int) -> str:
     """Return the task's name, at most 15 bytes (PR_SET_NAME)."""
-    text = _read(f"/proc/{tid}/comm")
+    return _name(_read(f"/proc/{tid}/comm"))
+
+
+def _name(text: bytes | None) -> str:
     return os.fsdecode(text.removesuffix(b"\n")) if text else ""
 
 
@@ -222,31 +225,53 @@ class Blocked(NamedTuple):
     sp: int
 
 
-class Waiting:
-    """Tells again and again which call a task is blocked in (/proc/TID/syscall)."""
+class Kept:
+    """A small file of a task that is read again and again: to open it is most of the cost."""
 
-    def __init__(self, tid: int) -> None:
+    def __init__(self, tid: int, name: str) -> None:
         self.tid = tid
         try:
-            self._fd = os.open(f"/proc/{tid}/syscall", os.O_RDONLY | os.O_CLOEXEC)
+            self._fd = os.open(f"/proc/{tid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             self._fd = -1
 
-    def blocked(self) -> Blocked | None:
-        """Return the call, None if it runs or is gone."""
+    def read(self) -> bytes:
+        """Return what is in it now, b"" if the task is gone."""
         try:
-            words = os.pread(self._fd, 256, 0).split()
+            return os.pread(self._fd, 256, 0)
         except OSError:
-            return None
-        if len(words) < 9:
-            return None
-        return Blocked(int(words[0]), int(words[7], 16))
+            return b""
 
     def close(self) -> None:
         """Close the file."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class Comm(Kept):
+    """Tells again and again a task's name, which it may change (/proc/TID/comm)."""
+
+    def __init__(self, tid: int) -> None:
+        super().__init__(tid, "comm")
+
+    def name(self) -> str:
+        """Return the name, "" if the task is gone."""
+        return _name(self.read())
+
+
+class Waiting(Kept):
+    """Tells again and again which call a task is blocked in (/proc/TID/syscall)."""
+
+    def __init__(self, tid: int) -> None:
+        super().__init__(tid, "syscall")
+
+    def blocked(self) -> Blocked | None:
+        """Return the call, None if it runs or is gone."""
+        words = self.read().split()
+        if len(words) < 9:
+            return None
+        return Blocked(int(words[0]), int(words[7], 16))
 
 
 def blocked(tid: int) -> Blocked | None:

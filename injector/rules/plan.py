@@ -90,7 +90,7 @@ class Plan:
 def kernel_tests(rules: Iterable[Rule], always: Iterable[str]) -> dict[str, tuple[Comparison, ...]]:
     """Return by name which calls a run under these rules has stopped only some of, and which."""
     arch = native()
-    found = subscriptions(rules, always, (arch,))[arch]
+    found = subscriptions((rule.match for rule in rules), always, (arch,))[arch]
     return {arch.names[one.number]: one.comparisons for one in found if one.comparisons}
 
 

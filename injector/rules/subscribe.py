@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from injector.words.model import FdSet, Masked, Range, Rule
+from injector.words.model import FdSet, Masked, Match, Range
 from injector.words.subscription import Comparison, Op, Subscription
 from injector.words.syscalls import Arch, Kind, native, signature
 
 _FULL = 0xFFFF_FFFF_FFFF_FFFF
 
 
-def _comparisons(rule: Rule, name: str, arch: Arch) -> tuple[Comparison, ...]:
+def _comparisons(match: Match, name: str, arch: Arch) -> tuple[Comparison, ...]:
     """Return one comparison per argument at most (libseccomp's limit), () if none can be made."""
     found = signature(name, arch)
     if found is None:
         return ()
     made: dict[int, Comparison] = {}
-    for pattern in rule.match.args:
+    for pattern in match.args:
         index = found.index(pattern.parameter)
         if index is None:
             continue
@@ -44,15 +44,15 @@ def _comparisons(rule: Rule, name: str, arch: Arch) -> tuple[Comparison, ...]:
                 case _:
                     continue
             made.setdefault(index, comparison)
-    fd = _one_fd(rule)
+    fd = _one_fd(match)
     places = [i for i, one in enumerate(found.parameters) if one.kind in (Kind.FD, Kind.DIRFD)]
     if fd is not None and len(places) == 1:
         made.setdefault(places[0], Comparison(places[0], Op.MASKED_EQ, fd, 0xFFFF_FFFF))
     return tuple(made.values())
 
 
-def _one_fd(rule: Rule) -> int | None:
-    match rule.match.fd:
+def _one_fd(match: Match) -> int | None:
+    match match.fd:
         case FdSet((Range(low, high),), kinds) if low == high and not kinds:
             return None if low is None else low & 0xFFFF_FFFF
         case _:
@@ -60,21 +60,21 @@ def _one_fd(rule: Rule) -> int | None:
 
 
 def subscriptions(
-    rules: Iterable[Rule], always: Iterable[str], arches: Iterable[Arch]
+    matches: Iterable[Match], always: Iterable[str], arches: Iterable[Arch]
 ) -> Mapping[Arch, list[Subscription]]:
-    """Return what to stop: each rule's calls, and `always` without conditions."""
+    """Return what to stop: what rules match, by name, and `always` without conditions."""
     wanted: dict[Arch, list[Subscription]] = {}
     unconditional = set(always)
-    rules = list(rules)
+    matches = list(matches)
     for arch in arches:
         plain: set[str] = {name for name in unconditional if name in arch.numbers}
         tested: dict[str, set[tuple[Comparison, ...]]] = {}
-        for rule in rules:
-            for name in rule.match.syscalls:
+        for match in matches:
+            for name in match.syscalls:
                 if name not in arch.numbers:
                     continue
                 # The number of a site counts every call of its name.
-                comparisons = () if rule.match.site else _comparisons(rule, name, arch)
+                comparisons = () if match.site else _comparisons(match, name, arch)
                 if comparisons:
                     tested.setdefault(name, set()).add(comparisons)
                 else:

@@ -315,7 +315,7 @@ class Session:
             order.rule.name,
             process.pid,
             call.task.tid,
-            procfs.comm(process.pid),
+            process.comm(),
             call.name,
             arguments(call),
             paths[0] if paths else "",

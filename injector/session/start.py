@@ -109,7 +109,7 @@ def launched(
                 from injector.linux.ptrace import LAUNCH
 
                 always = {*TRACED, *watched}
-                stopped = with_creations(subscriptions(scenario.rules, always, arches))
+                stopped = with_creations(subscriptions(scenario.matches, always, arches))
                 program = seccomp.build(stopped, seccomp.TRACE)
                 target = launch_traced(
                     command, program, LAUNCH, signals.inherited, keeper.watch_process, apart
@@ -195,7 +195,7 @@ def traced(
     try:
         arches = arches_here()
         always = {*TRACED, *watched}
-        stopped = with_creations(subscriptions(scenario.rules, always, arches))
+        stopped = with_creations(subscriptions(scenario.matches, always, arches))
         program = seccomp.build(stopped, seccomp.TRACE)
         target = launch_traced(command, program, LAUNCH, signals.inherited)
         signals.step_aside()

@@ -276,6 +276,11 @@ class Scenario:
     source: str = ""
     text: str = ""
 
+    @property
+    def matches(self) -> tuple[Match, ...]:
+        """What each rule is about."""
+        return tuple(rule.match for rule in self.rules)
+
 
 @dataclass(frozen=True, slots=True)
 class Warning:

@@ -49,7 +49,9 @@ def filtered(program: bytes, arch: Arch, number: int, args: tuple[int, ...]) -> 
 
 
 def program(*rules: str, always: tuple[str, ...] = ("execve",)) -> bytes:
-    return seccomp.build(subscriptions(parse_rules(rules), always, (X86_64, I386)))
+    return seccomp.build(
+        subscriptions([one.match for one in parse_rules(rules)], always, (X86_64, I386))
+    )
 
 
 words = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 8192), st.sampled_from([0o100, 0o101]))

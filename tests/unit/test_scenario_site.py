@@ -108,7 +108,7 @@ def test_a_single_call_is_no_storm_and_has_no_twins() -> None:
 
 def test_the_kernel_leaves_no_call_of_the_name_out() -> None:
     rules = parse_rules(("site=0/write#2:fd=1:error=EIO",))
-    (wanted,) = subscriptions(rules, (), (X86_64,))[X86_64]
+    (wanted,) = subscriptions([rule.match for rule in rules], (), (X86_64,))[X86_64]
     assert wanted.comparisons == ()
 
 

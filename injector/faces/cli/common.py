@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from injector import __version__
 from injector.faces.cli.completion import rules
 from injector.faces.cli.printer import Printer, rule_table, say, unfired_lines, warning_lines
 from injector.linux import rendezvous
@@ -113,8 +114,6 @@ def header(
     pids: tuple[int, ...] = (),
 ) -> Header:
     """Return the journal's first line."""
-    from importlib.metadata import version
-
     return Header(
         tuple(command),
         {
@@ -124,7 +123,7 @@ def header(
         },
         seed,
         engine,
-        version("syscall-inject"),
+        __version__,
         os.uname().release,
         datetime.now(UTC).isoformat(timespec="milliseconds"),
         cwd(os.getpid()),

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from injector import __version__
 from injector.faces.cli.usage import no_such_option
 from injector.faces.plain import LAYOUT, plain
 from injector.words.errors import InjectError, ScenarioError
@@ -102,7 +103,7 @@ class Commands(click.Group):
     epilog="\b\nExample:\n"
     "  inject run -e 'openat:path=/etc/hostname:error=EACCES' -- cat /etc/hostname",
 )
-@click.version_option(package_name="syscall-inject", prog_name="inject")
+@click.version_option(__version__, prog_name="inject")
 def cli() -> None:
     """Make the system calls of an unmodified program fail on purpose."""
 
