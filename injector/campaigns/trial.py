@@ -34,6 +34,7 @@ from injector.words.errors import InjectError
 from injector.words.events import Control, Event, Injection, TaskEnd, TaskStart
 from injector.words.model import Scenario
 
+_ALONE = 12  # runs that need a fork(2) before it is worth its while to start a forker
 TAIL = 1 << 16
 """So many bytes of an output's end are kept."""
 _INTERRUPTS = frozenset(("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"))
@@ -202,9 +203,9 @@ class Bench:
         return self._keeper
 
     def forker(self) -> Forker | None:
-        """Return a forker that lives; None for the first run: to start one costs more than one."""
+        """Return a forker that lives, None for the first runs: to start it costs as much."""
         self._forks += 1
-        if self._forks == 1:
+        if self._forks <= _ALONE:
             return None
         if self._forker is not None and self._forker.over:
             self._forker.close()
