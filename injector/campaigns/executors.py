@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -22,28 +21,39 @@ from injector.words.errors import InjectError
 
 T = TypeVar("T")
 
+_AHEAD = 2  # runs that a hand is given before it has made the first of them
+
 
 class Hands(Executor):
-    """Hands of this machine, each served by a thread."""
+    """Hands of this machine, each served by two threads: what is next lies ready for it."""
 
     def __init__(self, count: int) -> None:
-        self._hands = [Hand() for _ in range(count)]
-        # The one that was last at work has ready what the next run needs.
-        self._free: queue.LifoQueue[Hand] = queue.LifoQueue()
-        for hand in self._hands:
-            self._free.put(hand)
-        self._threads = ThreadPoolExecutor(count, "hand")
+        self._hands = [Hand() for _ in range(count)]  # the one that was at work last is first
+        self._load = dict.fromkeys(self._hands, 0)
+        self._eased = threading.Condition()
+        self._threads = ThreadPoolExecutor(_AHEAD * count, "hand")
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Have a hand call the function, its bench as last argument."""
         return self._threads.submit(self._do, functools.partial(fn, *args, **kwargs))
 
     def _do(self, work: Callable[[Bench], T]) -> T:
-        hand = self._free.get()
+        with self._eased:
+            while True:
+                # Who was at work last has ready what the next run needs.
+                hand = min(self._hands, key=self._load.__getitem__)
+                if self._load[hand] < _AHEAD:
+                    break
+                self._eased.wait()
+            self._load[hand] += 1
+            self._hands.remove(hand)
+            self._hands.insert(0, hand)
         try:
             return hand.do(work)
         finally:
-            self._free.put(hand)
+            with self._eased:
+                self._load[hand] -= 1
+                self._eased.notify()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the hands; what they are at is given up with `cancel_futures`."""

@@ -28,6 +28,7 @@ from injector.words.errors import InjectError
 
 T = TypeVar("T")
 
+_COLLECT = 50_000  # objects that are made between two looks for cycles: tens of runs
 _MOST = 1000  # runs of one hand: what libraries lose at each of them stays bounded
 _IDLE = 0.3  # seconds to see that no more is asked for
 _PATIENCE = 10.0  # seconds that a run has to clean up behind itself
@@ -110,11 +111,13 @@ def _executed(folder: str, asked: int, answer: int) -> int:
 
 
 class Hand:
-    """Our end of one."""
+    """Our end of one. Two threads may give it work: it need not wait for the second's."""
 
     def __init__(self) -> None:
         self._made = 0
         self._closed = False
+        # Who asks takes the second before it lets go of the first: they are answered in turn.
+        self._asking, self._answering = threading.Lock(), threading.Lock()
         self._folder, self._held = claim()
         self._child = _Child.made(self._folder)
 
@@ -122,15 +125,37 @@ class Hand:
         """Have it call a function with its bench; return what that returned, raise what it raised.
 
         Raises:
-            HandLost: it died.
+            HandLost: it died at it.
         """
-        if self._made >= _MOST:
-            self._renew()
-        self._made += 1
-        child = self._child
+        with self._asking:
+            if self._made >= _MOST:
+                with self._answering:  # it has nothing to do
+                    self._renew()
+            child = self._ask(work)
+            self._answering.acquire()
         try:
-            pickle.dump(work, child.asks)
+            if child is not self._child:  # it died before it came to this
+                child = self._ask(work)
+            done, value = self._answer(child)
+        finally:
+            self._answering.release()
+        if not done:
+            assert isinstance(value, BaseException)
+            raise value
+        result: T = value
+        return result
+
+    def _ask(self, work: Callable[[Bench], T]) -> _Child:
+        """Write to it what it is to do, whether it is there or not; return who was told."""
+        child, wish = self._child, pickle.dumps(work)
+        self._made += 1
+        with contextlib.suppress(OSError, ValueError):  # that there is no answer tells
+            child.asks.write(wish)
             child.asks.flush()
+        return child
+
+    def _answer(self, child: _Child) -> tuple[bool, Any]:
+        try:
             done, value = pickle.load(child.answers)
         except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
             status = None if self._closed else self._renew()
@@ -138,11 +163,7 @@ class Hand:
                 f"the process that made a run ended with status {status}",
                 help="was it killed for want of memory? Fewer --jobs may help",
             ) from error
-        if not done:
-            assert isinstance(value, BaseException)
-            raise value
-        result: T = value
-        return result
+        return done, value
 
     def dismiss(self) -> None:
         """Let it end when it has nothing to do; `close` waits for that."""
@@ -175,6 +196,7 @@ def serve(parent: int, folder: str) -> None:
         folder: for temporary files; removed at the end.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    gc.set_threshold(_COLLECT)
     bench = None
     try:
         libc.die_with_parent(signal.SIGTERM)

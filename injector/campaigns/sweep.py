@@ -39,6 +39,7 @@ _LEAST = 5.0  # seconds before a run counts as hung
 _TIMES = 10  # so many times as long as without faults is a hang
 _RECORDING = 100  # times slower a recording may be
 _NO_LEAK_CHECK = "LeakSanitizer does not work under ptrace"  # lsan_common_linux.cpp
+_AHEAD = 3  # runs for each that is made: it, the next one, and one that is judged
 _UNNAMED = ":name=rule-1"
 
 
@@ -354,7 +355,7 @@ class Sweep:
     def _work(self) -> Iterator[Event]:
         """Make the runs that are ready, and those that come of them."""
         while self._ready or self._pending:
-            while self._ready and len(self._pending) < 2 * self._width:
+            while self._ready and len(self._pending) < _AHEAD * self._width:
                 task = self._ready.popleft()
                 self._pending[self._pool.submit(attempt, task.wish)] = task
             done, _ = wait(self._pending, return_when=FIRST_COMPLETED)

@@ -29,6 +29,7 @@ class Doorbell:
         self._epoll = select.epoll()
         self._sleeper = threading.get_ident()
         self._answered = threading.Semaphore(0)
+        self._wanted = threading.Event()
         self._closing = False
         self._last = os.eventfd(0, os.EFD_CLOEXEC)
         self._epoll.register(self._last, select.EPOLLIN)
@@ -42,14 +43,21 @@ class Doorbell:
         Of several bells in one thread the one that was started last is heard.
         """
         signal.signal(SIGNAL, self._ring)
+        self._wanted.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="doorbell", daemon=True)
             self._thread.start()
+
+    def hush(self) -> None:
+        """Do not ring until the next `start`: nobody answers."""
+        self._wanted.clear()
+        self.rung = False
 
     def rest(self) -> None:
         """Stop watching until the next `start`, so that we may fork."""
         if self._thread is not None:
             self._closing = True
+            self._wanted.set()
             os.eventfd_write(self._last, 1)
             self._answered.release()
             self._thread.join(2.0)
@@ -89,7 +97,8 @@ class Doorbell:
     def _watch(self) -> None:
         while not self._closing:
             self._epoll.poll()
-            while not self._closing:
+            self._wanted.wait()
+            while self._wanted.is_set() and not self._closing:
                 signal.pthread_kill(self._sleeper, SIGNAL)
                 if self._answered.acquire(timeout=_RETRY):
                     break

@@ -106,6 +106,8 @@ class Pads:
                 self._end(key, engine.known() if engine is not None else ())
             if engine is not None:
                 engine.close()
+            if self._bell is not None:
+                self._bell.hush()
             limit_descriptors(limits)
             signals.close()
 

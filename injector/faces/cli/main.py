@@ -6,6 +6,7 @@ Turns every InjectError into what a person reads and an exit status; nothing els
 from __future__ import annotations
 
 import difflib
+import gc
 import importlib
 import os
 import select
@@ -43,6 +44,9 @@ COMMANDS = {
     "completion": ("injector.faces.cli.completion:completion", "Print a shell's completion script"),
 }
 """Where each command lives and what it is for, in the order of the help."""
+
+
+_COLLECT = 50_000  # objects that are made between two looks for cycles; Python's own is 700
 
 
 class Commands(click.Group):
@@ -132,6 +136,8 @@ def explain(error: InjectError) -> str:
 
 def main() -> None:
     """Run the command line; exit 125 on an error of our own."""
+    # Most of what is made is made once, by imports: to look through it for cycles is in vain.
+    gc.set_threshold(_COLLECT)
     if "_INJECT_COMPLETE" in os.environ:
         from injector.faces.cli.completion import register
 
