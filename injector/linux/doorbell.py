@@ -26,6 +26,7 @@ class Doorbell:
 
     def __init__(self) -> None:
         self.rung = False
+        self._looked = False
         self._epoll = select.epoll()
         self._sleeper = threading.get_ident()
         self._answered = threading.Semaphore(0)
@@ -51,7 +52,7 @@ class Doorbell:
     def hush(self) -> None:
         """Do not ring until the next `start`: nobody answers."""
         self._wanted.clear()
-        self.rung = False
+        self.rung = self._looked = False
 
     def rest(self) -> None:
         """Stop watching until the next `start`, so that we may fork."""
@@ -80,12 +81,16 @@ class Doorbell:
         self._epoll.unregister(fd)
 
     def ready(self) -> list[tuple[int, int]]:
-        """Return what is ready now as (fd, events) and let the bell ring again."""
-        found = self._epoll.poll(0)
-        if self.rung:
-            self.rung = False
-            self._answered.release()
-        return found
+        """Return what is ready now as (fd, events); once that is served it may ring again.
+
+        To be called as long as `rung` is set.
+        """
+        if not self._looked:
+            self._looked = self.rung
+            return self._epoll.poll(0)
+        self.rung = self._looked = False
+        self._answered.release()
+        return []
 
     def wait(self, seconds: float) -> None:
         """Sleep until something is ready, at most so long; for use without a blocked call."""
@@ -99,7 +104,8 @@ class Doorbell:
             self._epoll.poll()
             self._wanted.wait()
             while self._wanted.is_set() and not self._closing:
-                signal.pthread_kill(self._sleeper, SIGNAL)
+                if not self.rung:
+                    signal.pthread_kill(self._sleeper, SIGNAL)
                 if self._answered.acquire(timeout=_RETRY):
                     break
 

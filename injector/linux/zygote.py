@@ -112,7 +112,7 @@ class Zygote:
             InjectError: it is dead.
         """
         try:
-            data = self._socket.recv(1 << 20)
+            data = self._socket.recv(1 << 16)
         except OSError as error:
             raise _lost() from error
         if not data:

@@ -67,8 +67,8 @@ def test_helpers_that_were_killed_are_made_again(by: str, tmp_path: Path, bench:
     job = about(tmp_path, by)
     wanted = plain(carry_out(job, bench=bench))
     for helper in (bench.forker, bench.guard):
-        made = helper() or helper()  # it may not be worth its while the first time
-        assert made is not None
+        # The first times it may not be worth its while.
+        made = next(one for one in (helper() for _ in range(100)) if one is not None)
         os.kill(made.pid, signal.SIGKILL)
         # The run that comes first may not know of it yet.
         results = [plain(carry_out(job, bench=bench)) for _ in range(3)]
