@@ -199,8 +199,9 @@ def _folder(bench: Bench, keep: str) -> Iterator[str]:
     folder = bench.folder
     assert folder is not None  # a hand has one
     places = [os.path.join(folder, name) for name in ("work", "tmp")]
-    os.makedirs(folder, exist_ok=True)
-    os.makedirs(places[1], 0o700, exist_ok=True)
+    for place, mode in ((folder, 0o777), (places[1], 0o700)):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(place, mode)
     try:
         yield folder
     finally:

@@ -376,7 +376,10 @@ def image(pid: int) -> Image:
         return Image(path)
     start = end = 0
     name = b""
-    for line in (_read(f"/proc/{pid}/maps") or b"").splitlines():
+    # To look at each of its lines would cost more than to read them.
+    maps = b"\n" + (_read(f"/proc/{pid}/maps") or b"")
+    at = maps.find(b"\n%08x-" % base)
+    for line in maps[at + 1 :].splitlines() if at >= 0 else ():
         fields = line.split(maxsplit=5)
         low, high = (int(text, 16) for text in fields[0].split(b"-"))
         if low == base:
