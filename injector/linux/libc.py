@@ -9,7 +9,7 @@ import platform
 import select
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from signal import SIGCHLD
 
 _NAMES = ("seccomp", "pidfd_getfd", "tgkill", "rt_sigaction", "clone")
@@ -116,6 +116,23 @@ def adopt_orphans(adopt: bool) -> None:
 def die_with_parent(number: int) -> None:
     """Get a signal when the thread that made this process ends (PR_SET_PDEATHSIG)."""
     _checked(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number), *[ctypes.c_ulong(0)] * 3))
+
+
+@contextlib.contextmanager
+def on_this_core() -> Iterator[None]:
+    """Keep this thread on the core it is on (sched_setaffinity(2)); children are not to be made.
+
+    Whom it talks with comes there (SYNC_WAKE_UP): to wake another core costs more than to take
+    turns. Where that is refused, as by a cpuset that has changed, it runs anywhere.
+    """
+    before = os.sched_getaffinity(0)
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, {_libc.sched_getcpu()})
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, before)
 
 
 def set_name(name: str) -> None:

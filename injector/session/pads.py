@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from injector.engines.notify import Stopped, stopped_for
 from injector.engines.spawned import NotStarted, SpawnedEngine
-from injector.linux import pidfd, seccomp
+from injector.linux import libc, pidfd, seccomp
 from injector.linux.doorbell import Doorbell
 from injector.linux.ending import Orphans
 from injector.linux.keeper import Keeper, limit_descriptors, raise_descriptor_limit
@@ -93,7 +93,8 @@ class Pads:
                 bell.start()
                 if not pad.zygote.start(path, command, apart):
                     raise NotStarted("the command and its environment are too long")
-                yield session
+                with libc.on_this_core():
+                    yield session
             except NotStarted:
                 raise
             except BaseException:

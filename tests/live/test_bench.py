@@ -15,7 +15,7 @@ from injector.linux import procfs
 
 BOTH = ("notify", "ptrace")
 ABOUT = """
-grep -E '^(Sig(Blk|Ign|Cgt)|NoNewPrivs|NSpid|Umask)' /proc/self/status | grep -v NSpid
+grep -E '^(Sig(Blk|Ign|Cgt)|NoNewPrivs|NSpid|Umask)|Cpus_allowed' /proc/self/status | grep -v NSpid
 ulimit -a; pwd; ls -l /proc/self/fd | awk '{print $9}' | sort; echo "$INJECT_RUN $MINE"
 read -r _ _ _ above _ </proc/$PPID/stat  # a pad may be between us
 case "$HAND" in $PPID|$above) test $(cut -d' ' -f6 /proc/$$/stat) = $$ && echo ours;; esac
