@@ -79,26 +79,21 @@ class Attempted:
         facts = {name: getattr(self.facts, name) for name in Facts.__dataclass_fields__}
         return {**self.result.as_json(), "facts": facts}
 
-    def beside(self, other: Attempted, whole: bool) -> Attempted:
-        """Return what is kept of it: of its files those that are other than in another run.
+    def kept(self, other: Attempted, whole: bool) -> dict[str, Any]:
+        """Return what is kept of it, for JSON: of its files those that are not as in another run.
 
         Args:
             whole: with all of its output that we have.
         """
-        result = self.result
+        kept = self.as_json()
         if not whole:
-            out, err = (
-                replace(one, tail=one.tail[-_KEPT:]) for one in (result.stdout, result.stderr)
-            )
-            result = replace(result, stdout=out, stderr=err)
-        mine, theirs = self.facts, other.facts
-        facts = replace(
-            mine,
-            files={n: d for n, d in mine.files.items() if theirs.files.get(n) != d},
-            names=tuple(sorted({*mine.names} - {*theirs.names})),
-            given=(),
-        )
-        return replace(self, result=result, facts=facts)
+            for name in ("stdout", "stderr"):
+                kept[name]["tail"] = kept[name]["tail"][-_KEPT:]
+        facts, theirs = kept["facts"], other.facts
+        facts["files"] = {n: d for n, d in facts["files"].items() if theirs.files.get(n) != d}
+        facts["names"] = sorted({*facts["names"]} - {*theirs.names})
+        facts["given"] = ()
+        return kept
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Attempted:
@@ -162,7 +157,8 @@ def attempt(wish: Attempt, bench: Bench) -> Attempted:
             wish.keep,
         )
         fired = tuple(_fired_here(folder, one) for one in result.injections)
-        result = replace(result, injections=fired)
+        if fired != result.injections:
+            result = replace(result, injections=fired)
         return Attempted(result, facts, tuple(getattr(decider, "points", ())))
 
 

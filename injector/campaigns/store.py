@@ -12,7 +12,7 @@ import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -330,9 +330,9 @@ class Store:
                 db.execute("INSERT OR IGNORE INTO recorded VALUES (?)", (recorded,))
 
     def done(self, run: RunRow, finding: FindingRow | None = None) -> None:
-        """Write what came of a run, and the finding that it shows."""
+        """Write what came of a run, which is done, and the finding that it shows."""
         with self._transaction() as db:
-            db.execute(_insert("OR REPLACE"), _row(replace(run, state="done")))
+            db.execute(_insert("OR REPLACE"), _row(run))
             if finding is not None:
                 self._put(finding)
 

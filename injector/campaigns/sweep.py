@@ -392,7 +392,7 @@ class Sweep:
             fired=made.result.fired,
             seconds=round(made.result.seconds, 6),
             detail=outcome.detail,
-            result=made.beside(self.baseline.first, outcome.verdict.failed).as_json(),
+            result=made.kept(self.baseline.first, outcome.verdict.failed),
         )
         finding = self._shown_by(run)
         self.store.done(run, finding)

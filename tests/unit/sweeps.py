@@ -138,6 +138,7 @@ def database(
                 store.done(
                     replace(
                         row,
+                        state="done",
                         verdict=run.verdict,
                         fingerprint=run.fingerprint or None,
                         status=run.status,

@@ -75,7 +75,7 @@ store = Store.open(path) if path.exists() else Store.create(path, CAMPAIGN)
 planned = runs(3000)
 store.plan([POINT], planned)
 for run in list(store.runs("state = 'planned'")):
-    store.done(replace(run, verdict="handled", result={"x": "y" * 3000}))
+    store.done(replace(run, state="done", verdict="handled", result={"x": "y" * 3000}))
     print(run.number, flush=True)
 """
 
