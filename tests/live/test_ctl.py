@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -334,6 +335,21 @@ def test_an_attached_target_is_let_go(tmp_path: Path) -> None:
         assert "TracerPid:\t0\n" in Path(f"/proc/{target.pid}/status").read_text()
 
 
+@contextmanager
+def watching(runtime: Path, session: int) -> Iterator[IO[str]]:
+    """Watch the session of a process; yield what it says, line by line."""
+    path = runtime / "inject" / f"{session}.sock"
+    poll_until(path.exists)
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(60)
+        peer.connect(str(path))
+        lines = peer.makefile("rw")
+        lines.write('{"do": "watch"}\n')
+        lines.flush()
+        assert json.loads(lines.readline())["ok"]
+        yield lines
+
+
 def test_watchers_are_spared_a_flood(tmp_path: Path) -> None:
     flood = "import os\ninput()\nfor _ in range(20000):\n    os.getppid()\n"
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
@@ -342,15 +358,7 @@ def test_watchers_are_spared_a_flood(tmp_path: Path) -> None:
     with subprocess.Popen(
         [*INJECT, *words, sys.executable, "-c", flood], stdin=subprocess.PIPE, env=environment
     ) as process:
-        path = tmp_path / "inject" / f"{process.pid}.sock"
-        poll_until(path.exists)
-        with socket.socket(socket.AF_UNIX) as peer:
-            peer.settimeout(60)
-            peer.connect(str(path))
-            lines = peer.makefile("rw")
-            lines.write('{"do": "watch"}\n')
-            lines.flush()
-            assert json.loads(lines.readline())["ok"]
+        with watching(tmp_path, process.pid) as lines:
             assert process.stdin
             process.stdin.write(b"\n")
             process.stdin.close()
@@ -443,14 +451,7 @@ def test_tasks_that_had_faults_are_told_when_they_are_gone(tmp_path: Path) -> No
         poll_until(lambda: snapshot()["tasks_total"] == 1)
         rows = [(one["task"], one["faults"], one.get("ended")) for one in snapshot()["tasks"]]
         assert rows == [("0.2", 3, True), ("0.1", 1, True), ("0", 0, None)]
-        path = tmp_path / "inject" / f"{process.pid}.sock"
-        with socket.socket(socket.AF_UNIX) as peer:
-            peer.settimeout(60)
-            peer.connect(str(path))
-            lines = peer.makefile("rw")
-            lines.write('{"do": "watch"}\n')
-            lines.flush()
-            assert json.loads(lines.readline())["ok"]
+        with watching(tmp_path, process.pid) as lines:
             process.stdin.write("\n")
             process.stdin.close()
             *_, totals, footer = [json.loads(line) for line in lines]

@@ -1,43 +1,23 @@
 /* One way of living for each first argument, under attaching and letting go. "ready" on stdout,
    then it lives until a byte comes on stdin, checks for itself what it saw and says "ok".
    The call that rules name is getppid. */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#include "check.h"
+
 #include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-#define CHECK(what)                                                                     \
-    do {                                                                                \
-        if (!(what)) {                                                                  \
-            printf("line %d: %s (errno %d)\n", __LINE__, #what, errno);                 \
-            fflush(stdout);                                                             \
-            _exit(1);                                                                   \
-        }                                                                               \
-    } while (0)
 #define TIME 3.0 /* seconds that a call with a deadline waits */
 
 static char **words;

@@ -1,35 +1,14 @@
 /* One corner of ptrace(2) and seccomp(2) for each first argument; each checks for itself what it
    sees and says "ok". Those that live beside `inject attach` say "ready" and wait for a byte first.
    The call that rules name is getppid, and fails with EIO. */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#include "check.h"
+
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#define CHECK(what)                                                                     \
-    do {                                                                                \
-        if (!(what)) {                                                                  \
-            printf("line %d: %s (errno %d)\n", __LINE__, #what, errno);                 \
-            fflush(stdout);                                                             \
-            _exit(1);                                                                   \
-        }                                                                               \
-    } while (0)
 
 static volatile int going_on = 1;
 

@@ -1,26 +1,6 @@
 /* Ways by which a handler comes to be there that lets a read of a pipe be made again: the first
    argument. The reader's second read must fail, by the rule that counts them; then it says "ok". */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#define CHECK(what)                                                                     \
-    do {                                                                                \
-        if (!(what)) {                                                                  \
-            printf("line %d: %s (errno %d)\n", __LINE__, #what, errno);                 \
-            fflush(stdout);                                                             \
-            _exit(1);                                                                   \
-        }                                                                               \
-    } while (0)
+#include "check.h"
 
 struct shared {
     volatile int handled, reading;

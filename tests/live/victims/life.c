@@ -1,34 +1,15 @@
 /* One way of living for each first argument; each checks for itself and says "ok" at the end.
    The call that rules name is getppid. */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#include "check.h"
+
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <pthread.h>
-#include <signal.h>
 #include <spawn.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 extern char **environ;
 static char **words;
-
-#define CHECK(what)                                                                     \
-    do {                                                                                \
-        if (!(what)) {                                                                  \
-            printf("line %d: %s (errno %d)\n", __LINE__, #what, errno);                 \
-            fflush(stdout);                                                             \
-            _exit(1);                                                                   \
-        }                                                                               \
-    } while (0)
 
 static int failed(void) { return syscall(SYS_getppid) == -1; }
 static void *exec_again(void *to) {
