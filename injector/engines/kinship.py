@@ -22,19 +22,20 @@ _MANY = 4096  # of those that are no new tasks, before the ones that are reaped 
 class Kinship(Records):
     """The Records, and the guess of who created whom."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, handlers: bool) -> None:
+        """Begin; with `handlers` their installations stop, else each process may have some."""
         super().__init__()
         self._orphans: list[Creation] = []
         self._strays = 0
         # What /proc shows and yet is no new task: who has ended, until it is reaped, and the
         # children that a process had before it got its filter.
         self._not_new: set[int] = set()
-        self._shares_handlers = False
+        self._anyone_handles = not handlers
 
     def adopt_first(self, pid: int, pidfd: int) -> Task:
         """Record the launched process behind its execve, at the first of its calls that stops."""
         process = Process(pid, pidfd, "0", procfs.image(pid))
-        process.handles = False
+        process.handles = self._anyone_handles
         return self._add(process)
 
     def add_process(self, pid: int, pidfd: int, lineage: str, image: Image) -> Task:
@@ -44,15 +45,15 @@ class Kinship(Records):
         return self._add(process)
 
     def handles(self, pid: int) -> bool:
-        """Return whether a process catches a signal now, or others may make it do so."""
-        if self._shares_handlers:
+        """Return whether a process catches a signal, or may do so without our knowing."""
+        if self._anyone_handles:
             return True
         # A leader that has ended before its threads shows none.
         return any(procfs.signals(tid)[0] for tid in procfs.threads(pid))
 
     def share_handlers(self) -> None:
         """Note a creation with CLONE_SIGHAND of a process: it has what another one sets."""
-        self._shares_handlers = True
+        self._anyone_handles = True
         for process in self.processes.values():
             process.handles = True
 

@@ -79,8 +79,9 @@ ROLES: Mapping[str, Role] = {
 """The calls that are in every filter: all rare, each tells of a task or of a blind spot."""
 
 HANDLERS = frozenset(("rt_sigaction", "sigaction", "signal"))
-"""Calls that may set a signal handler, as they do in every filter: only a handler lets a call be
-made again. They are told to nobody unless they are named."""
+"""Calls that may set a signal handler, without which no call is made again: where they stop, those
+that look the same in a program that has none need no look at its stack. They are told to nobody
+unless they are named."""
 _NEW_ACTION = (Comparison(1, Op.GE, 1),)  # the second argument is no null pointer
 _SETS_HANDLER: Mapping[str, tuple[Comparison, ...]] = {
     "rt_sigaction": _NEW_ACTION,
@@ -124,36 +125,45 @@ class Stopped:
     Attributes:
         calls: by architecture, with the tests of arguments that the kernel makes.
         named: those that are stopped whatever their arguments: a rule may be added for them.
-        tells_handlers: whether somebody wants to know of those in HANDLERS.
+        handlers: whether those in HANDLERS are stopped.
+        tells_handlers: whether somebody wants to know of them.
     """
 
-    calls: Mapping[Arch, Sequence[Subscription]]
+    calls: Mapping[Arch, list[Subscription]]
     named: frozenset[str]
+    handlers: bool
     tells_handlers: bool
 
 
-def stopped_for(scenario: Scenario, watched: Iterable[str], arches: Iterable[Arch]) -> Stopped:
-    """Return what must be stopped for a scenario, for who watches, and for the engine itself."""
-    return _stopped_for(scenario.matches, frozenset(watched), tuple(arches))
+def stopped_for(
+    scenario: Scenario, watched: Iterable[str], arches: Iterable[Arch], *, anew: bool = True
+) -> Stopped:
+    """Return what must be stopped for a scenario, for who watches, and for the engine itself.
+
+    Args:
+        anew: the target is yet to be executed; one that runs has its handlers already.
+    """
+    return _stopped_for(scenario.matches, frozenset(watched), tuple(arches), anew)
 
 
 @functools.lru_cache(maxsize=64)
 def _stopped_for(
-    matches: tuple[Match, ...], watched: frozenset[str], arches: tuple[Arch, ...]
+    matches: tuple[Match, ...], watched: frozenset[str], arches: tuple[Arch, ...], anew: bool
 ) -> Stopped:
-    wanted = subscriptions(matches, {*ROLES, *watched}, arches)
-    told = HANDLERS.intersection(watched).union(*(HANDLERS & one.syscalls for one in matches))
-    calls: dict[Arch, Sequence[Subscription]] = {}
-    for arch, found in wanted.items():
-        numbers = {arch.numbers[name]: name for name in HANDLERS if name in arch.numbers}
-        ours = [
+    names = watched.union(*(one.syscalls for one in matches))
+    calls = dict(subscriptions(matches, {*ROLES, *watched}, arches))
+    told = HANDLERS & names
+    handlers = anew and not names.isdisjoint(RESTARTS)
+    for arch, found in calls.items():
+        ours = {
             # One that is told of is: a call that is sometimes seen has no number in a Site.
-            Subscription(number, () if name in told else _SETS_HANDLER[name])
-            for number, name in numbers.items()
-        ]
-        others = [one for one in found if one.number not in numbers]
-        calls[arch] = sorted([*others, *ours], key=lambda one: one.number)
-    return Stopped(calls, unconditional(calls), bool(told))
+            arch.numbers[name]: () if name in told else _SETS_HANDLER[name]
+            for name in (HANDLERS if handlers else told) & arch.numbers.keys()
+        }
+        others = [one for one in found if one.number not in ours]
+        own = [Subscription(number, tests) for number, tests in ours.items()]
+        calls[arch] = sorted([*others, *own], key=lambda one: one.number)
+    return Stopped(calls, unconditional(calls), handlers, bool(told))
 
 
 class NotifyEngine:
@@ -169,9 +179,10 @@ class NotifyEngine:
     ) -> None:
         """Answer for a target under a filter made of `stopped`."""
         self.named: frozenset[str] | None = stopped.named
+        self._learns_handlers = stopped.handlers
         self._tells_handlers = stopped.tells_handlers
         self._launched = target if isinstance(target, Launched) else None
-        self.kinship = Kinship()
+        self.kinship = Kinship(handlers=stopped.handlers)
         self.status: int | None = None
         self.started = time.monotonic_ns()
         self._fds: tuple[int, ...]
@@ -492,7 +503,7 @@ class NotifyEngine:
                 return None
             if task.owed is None:
                 task.restarting = None
-        if role == Role.HANDLER:
+        if role == Role.HANDLER and self._learns_handlers:
             process.handles = True
             if not self._tells_handlers:
                 self._listener.proceed(cookie)

@@ -6,7 +6,7 @@ a call has one. A filter may stop more than the rules want, never less.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from injector.words.model import FdSet, Masked, Match, Range
 from injector.words.subscription import Comparison, Op, Subscription
@@ -91,7 +91,7 @@ def subscriptions(
     return wanted
 
 
-def unconditional(wanted: Mapping[Arch, Sequence[Subscription]]) -> frozenset[str]:
+def unconditional(wanted: Mapping[Arch, list[Subscription]]) -> frozenset[str]:
     """Return the calls that a filter stops whatever their arguments: a rule may be added for them.
 
     Those that rules name with tests the kernel makes are left out.
