@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from injector.campaigns.folders import copy, digests, empty
+from injector.campaigns.folders import copy, copy_one, digests, empty
 from injector.campaigns.points import Point, Recorder, watched
 from injector.campaigns.trial import Bench, Fired, Job, Result, carry_out
 from injector.campaigns.witness import END, Witness
@@ -203,7 +203,7 @@ def _folder(bench: Bench, keep: str) -> Iterator[str]:
     finally:
         if keep:
             with contextlib.suppress(OSError):
-                shutil.move(folder, keep)
+                shutil.move(folder, keep, copy_function=copy_one)
         if not all([empty(place) for place in places]):
             bench.move()
 

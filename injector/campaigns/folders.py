@@ -47,13 +47,14 @@ def copy(template: str, to: str) -> None:
         OSError: something in it cannot be copied; its text says what and why.
     """
     try:
-        shutil.copytree(template, to, symlinks=True, copy_function=_copy, dirs_exist_ok=True)
+        shutil.copytree(template, to, symlinks=True, copy_function=copy_one, dirs_exist_ok=True)
     except shutil.Error as error:
         source, _, why = error.args[0][0]
         raise OSError(f"{source} cannot be copied: {why}") from error
 
 
-def _copy(source: str, to: str) -> None:
+def copy_one(source: str, to: str) -> None:
+    """Copy what is no folder: what it holds, its kind, its mode and times."""
     found = os.lstat(source)
     if stat.S_ISREG(found.st_mode):
         # shutil.copyfile asks about both again and again.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -219,6 +221,20 @@ def test_the_folder_of_a_finding_is_kept(victim: Victim, template: str, tmp_path
     assert kept.name == f"run-{run.number}"
     assert not list(tmp_path.glob("inject-*"))
     assert set(Path("/tmp").glob("inject-*")) >= before
+
+
+def test_what_is_kept_may_go_to_another_file_system(
+    victim: Victim, template: str, tmp_path: Path
+) -> None:
+    os.mkfifo(f"{template}/pipe")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        assert os.stat(other).st_dev != os.stat(tmp_path).st_dev
+        arguments = ["--workdir", template, "--keep", other, "-e", "write:error=EIO"]
+        environment = {"TMPDIR": str(tmp_path)}
+        sweep(tmp_path, arguments, [victim("defects"), "silent"], env=environment)
+        (kept,) = Path(other).iterdir()
+        assert (kept / "work" / "output").stat().st_size == 95
+        assert stat.S_ISFIFO((kept / "work" / "pipe").stat().st_mode)
 
 
 @pytest.mark.parametrize(
