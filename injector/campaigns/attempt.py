@@ -195,9 +195,11 @@ def _folder(bench: Bench, keep: str) -> Iterator[str]:
     folder = bench.folder
     assert folder is not None  # a hand has one
     places = [os.path.join(folder, name) for name in ("work", "tmp")]
-    for place, mode in ((folder, 0o777), (places[1], 0o700)):
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(place, mode)
+    with contextlib.suppress(FileExistsError):
+        try:
+            os.mkdir(places[1], 0o700)
+        except FileNotFoundError:  # the first time; or something has tidied up
+            os.makedirs(places[1], 0o700)
     try:
         yield folder
     finally:

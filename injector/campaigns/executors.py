@@ -5,6 +5,7 @@ Each gives Futures of concurrent.futures, so a campaign does not know which it h
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -59,10 +60,11 @@ class Hands(Executor):
         """End the hands; what they are at is given up with `cancel_futures`."""
         self._threads.shutdown(wait and not cancel_futures, cancel_futures=cancel_futures)
         for hand in self._hands:
-            hand.dismiss()
-        for hand in self._hands:
-            hand.close()
-        self._threads.shutdown(wait)
+            hand.dismiss(now=cancel_futures)
+        with contextlib.ExitStack() as each:
+            each.callback(self._threads.shutdown, wait)
+            for hand in self._hands:
+                each.callback(hand.close)
 
 
 @functools.cache

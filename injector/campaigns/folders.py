@@ -58,7 +58,7 @@ def copy_one(source: str, to: str) -> None:
     found = os.lstat(source)
     if stat.S_ISREG(found.st_mode):
         # shutil.copyfile asks about both again and again.
-        with open(source, "rb", 0) as read, open(to, "wb", 0) as written:
+        with open(source, "rb", 0) as read, open(to, "wb") as written:
             shutil.copyfileobj(read, written, _PART)
     else:
         os.mknod(to, found.st_mode, found.st_rdev)

@@ -68,7 +68,11 @@ class _Child:
             if pidfd.ended(self.pidfd, patience):
                 break
             pidfd.send(self.pidfd, last)
-        _, status = os.waitpid(self.pid, 0)
+        try:
+            _, status = os.waitpid(self.pid, 0)
+        except ChildProcessError:  # SIGCHLD is ignored here, as whoever started us had it
+            pidfd.ended(self.pidfd, _PATIENCE)
+            status = 0
         os.close(self.pidfd)
         self.answers.close()
         return os.waitstatus_to_exitcode(status)
@@ -77,19 +81,23 @@ class _Child:
 def _forked(folder: str, asked: int, answer: int) -> int:
     """Make a child of what we are: all that it needs is loaded."""
     parent = os.getpid()
+    # Else ^C could find the child in the midst of what its parent was at.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
     status = 1
     try:
         os.setsid()  # ^C is for us; we tell it
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for fd, standard in ((asked, 0), (answer, 1)):
             os.dup2(fd, standard)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         gc.freeze()  # what is here already is not looked through each time, nor copied for it
         serve(parent, folder)
         status = 0
-    except KeyboardInterrupt:  # it came between the two
+    except KeyboardInterrupt:
         pass
     except BaseException:
         traceback.print_exc()
@@ -100,8 +108,10 @@ def _forked(folder: str, asked: int, answer: int) -> int:
 def _executed(folder: str, asked: int, answer: int) -> int:
     """Make a child that begins anew: a fork(2) among threads may find a lock held for ever."""
     program = (
-        f"import sys; sys.path[:] = {sys.path!r}; "
-        f"from injector.campaigns.hand import serve; serve({os.getpid()}, {folder!r})"
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        "from injector.campaigns.hand import serve\n"
+        f"try: serve({os.getpid()}, {folder!r})\n"
+        "except KeyboardInterrupt: pass"
     )
     made = subprocess.Popen(
         [sys.executable, "-c", program], stdin=asked, stdout=answer, start_new_session=True
@@ -118,6 +128,7 @@ class Hand:
         self._closed = False
         # Who asks takes the second before it lets go of the first: they are answered in turn.
         self._asking, self._answering = threading.Lock(), threading.Lock()
+        self._life = threading.RLock()  # of the child
         self._folder, self._held = claim()
         self._child = _Child.made(self._folder)
 
@@ -158,23 +169,28 @@ class Hand:
         try:
             done, value = pickle.load(child.answers)
         except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-            status = None if self._closed else self._renew()
+            status = self._renew()
             raise HandLost(
                 f"the process that made a run ended with status {status}",
                 help="was it killed for want of memory? Fewer --jobs may help",
             ) from error
         return done, value
 
-    def dismiss(self) -> None:
-        """Let it end when it has nothing to do; `close` waits for that."""
+    def dismiss(self, *, now: bool = False) -> None:
+        """Let it end when it has nothing to do, or now; `close` waits for that."""
         self._closed = True
-        with contextlib.suppress(OSError):
-            self._child.asks.close()
+        with self._life:
+            if now:
+                # First: who writes to it may wait for it to read.
+                pidfd.send(self._child.pidfd, signal.SIGTERM)
+            with contextlib.suppress(OSError):
+                self._child.asks.close()
 
     def close(self) -> None:
-        """End it; a run that it is making is given up, and cleaned up behind."""
+        """End it; the runs that it has are given up, and cleaned up behind."""
         self._closed = True
-        self._end()
+        with self._life:
+            self._end()
 
     def _end(self) -> int:
         status = self._child.end()
@@ -182,11 +198,15 @@ class Hand:
         os.close(self._held)
         return status
 
-    def _renew(self) -> int:
-        status = self._end()
-        self._folder, self._held = claim()
-        self._child, self._made = _Child.made(self._folder), 0
-        return status
+    def _renew(self) -> int | None:
+        """Return how it ended; there is another one then, unless it is closed."""
+        with self._life:
+            if self._closed:
+                return None
+            status = self._end()
+            self._folder, self._held = claim()
+            self._child, self._made = _Child.made(self._folder), 0
+            return status
 
 
 def serve(parent: int, folder: str) -> None:

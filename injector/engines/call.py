@@ -167,7 +167,7 @@ class StoppedCall:
         """The process's name, executable and command line, read now: all may change."""
         process = self.task.process
         return (
-            process.comm(),
+            procfs.comm(process.pid),
             process.image.exe or procfs.exe(process.pid),
             procfs.cmdline(process.pid),
         )

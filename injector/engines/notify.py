@@ -136,24 +136,25 @@ class Stopped:
 
 
 def stopped_for(
-    scenario: Scenario, watched: Iterable[str], arches: Iterable[Arch], *, anew: bool = True
+    scenario: Scenario, watched: Iterable[str], arches: Iterable[Arch], *, handlers: bool = False
 ) -> Stopped:
     """Return what must be stopped for a scenario, for who watches, and for the engine itself.
 
     Args:
-        anew: the target is yet to be executed; one that runs has its handlers already.
+        handlers: those in HANDLERS may stop: that is faster, but a signal in the microseconds
+            until such a stop is received lets it return EINTR, which no program looks for.
     """
-    return _stopped_for(scenario.matches, frozenset(watched), tuple(arches), anew)
+    return _stopped_for(scenario.matches, frozenset(watched), tuple(arches), handlers)
 
 
 @functools.lru_cache(maxsize=64)
 def _stopped_for(
-    matches: tuple[Match, ...], watched: frozenset[str], arches: tuple[Arch, ...], anew: bool
+    matches: tuple[Match, ...], watched: frozenset[str], arches: tuple[Arch, ...], handlers: bool
 ) -> Stopped:
     names = watched.union(*(one.syscalls for one in matches))
     calls = dict(subscriptions(matches, {*ROLES, *watched}, arches))
     told = HANDLERS & names
-    handlers = anew and not names.isdisjoint(RESTARTS)
+    handlers = handlers and not names.isdisjoint(RESTARTS)
     for arch, found in calls.items():
         ours = {
             # One that is told of is: a call that is sometimes seen has no number in a Site.
@@ -163,7 +164,8 @@ def _stopped_for(
         others = [one for one in found if one.number not in ours]
         own = [Subscription(number, tests) for number, tests in ours.items()]
         calls[arch] = sorted([*others, *own], key=lambda one: one.number)
-    return Stopped(calls, unconditional(calls), handlers, bool(told))
+    named = unconditional(calls) - (HANDLERS - told)
+    return Stopped(calls, named, handlers, bool(told))
 
 
 class NotifyEngine:
@@ -638,8 +640,6 @@ class NotifyEngine:
                 self.kinship.task_gone(other)
                 self._stops.append(TaskEnded(other, 0, last=False))
         process.executed()
-        if process.handles:  # unless the execve failed, it has none any more
-            process.handles = self.kinship.handles(process.pid)
         return task
 
     def _restarted(self, task: Task, raw: tuple[int, ...]) -> bool:

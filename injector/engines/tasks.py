@@ -19,7 +19,6 @@ class Process:
     """A thread group of the target."""
 
     __slots__ = (
-        "_comm",
         "changing",
         "execing",
         "exit_code",
@@ -42,7 +41,6 @@ class Process:
         self.image = image
         self.memory = -1
         self.waiting: procfs.Waiting | None = None
-        self._comm: procfs.Comm | None = None
         self.name = procfs.comm(pid)
         self.tasks: dict[int, Task] = {}
         self.pending: list[Creation] = []
@@ -50,7 +48,7 @@ class Process:
         self.changing = False
         self.execing: Task | None = None  # who executes, as far as is known
         self.exit_code: int | None = None  # the wait status it is about to end with
-        # A handler may run in it: what is known when it is recorded, for who learns of others.
+        # A handler may run in it, for all that is known: the execve(2) that takes them may fail.
         self.handles = True
 
     def executes(self, task: Task) -> None:
@@ -62,12 +60,6 @@ class Process:
         """Note that it is about to end so. An execve(2) of another task may be sooner."""
         self.changing = True
         self.exit_code = status
-
-    def comm(self) -> str:
-        """Return its name as it is now, "" if it is gone."""
-        if self._comm is None:
-            self._comm = procfs.Comm(self.pid)
-        return self._comm.name()
 
     def read(self, address: int, size: int) -> bytes:
         """Return up to `size` bytes of memory, fewer at the end of a mapping, b"" if none."""
@@ -133,9 +125,6 @@ class Process:
         if self.waiting is not None:
             self.waiting.close()
             self.waiting = None
-        if self._comm is not None:
-            self._comm.close()
-            self._comm = None
         os.close(self.pidfd)
 
 

@@ -14,6 +14,7 @@ import signal
 import threading
 
 _RETRY = 0.0005  # seconds between two rings
+_TURNS = 20  # so many times longer where a ring was heard
 SIGNAL = signal.SIGRTMAX - 1
 
 
@@ -103,11 +104,14 @@ class Doorbell:
         while not self._closing:
             self._epoll.poll()
             self._wanted.wait()
+            turn = 0
             while self._wanted.is_set() and not self._closing:
-                if not self.rung:
+                # Once it was heard it is being served, or the call has just begun to block.
+                if not self.rung or turn % _TURNS == 0:
                     signal.pthread_kill(self._sleeper, SIGNAL)
                 if self._answered.acquire(timeout=_RETRY):
                     break
+                turn += 1
 
     def close(self) -> None:
         """Stop the watching thread and close the descriptors."""

@@ -94,7 +94,10 @@ def subscriptions(
 def unconditional(wanted: Mapping[Arch, list[Subscription]]) -> frozenset[str]:
     """Return the calls that a filter stops whatever their arguments: a rule may be added for them.
 
-    Those that rules name with tests the kernel makes are left out.
+    Those that rules name with tests the kernel makes are left out; it makes them for the machine's
+    own architecture only.
     """
-    arch = native()
-    return frozenset(arch.names[one.number] for one in wanted[arch] if not one.comparisons)
+    ours = native()
+    tested = {ours.names[one.number] for one in wanted[ours] if one.comparisons}
+    stopped = {arch.names[one.number] for arch, found in wanted.items() for one in found}
+    return frozenset(stopped - tested)

@@ -125,18 +125,18 @@ class Pads:
         plain = all(rule.match.site is not None for rule in scenario.rules)
         key: object = calls
         if not plain:
-            wanted = stopped_for(scenario, watched, arches_here())
-            key = seccomp.build(wanted.calls)
+            wanted = stopped_for(scenario, watched, arches_here(), handlers=True)
+            key = seccomp.build(wanted.calls), wanted.tells_handlers
         pad = self._pads.get(key)
         if pad is None:
             if plain:
-                wanted = stopped_for(scenario, watched, arches_here())
+                wanted = stopped_for(scenario, watched, arches_here(), handlers=True)
             if len(self._pads) >= _MOST:
                 self._end(next(iter(self._pads)))
             self.rest()  # we fork
             keeper = Keeper()
             try:
-                program = key if isinstance(key, bytes) else seccomp.build(wanted.calls)
+                program = seccomp.build(wanted.calls)
                 zygote = Zygote(program, inherited, limits, keeper.watch_process)
             except BaseException:
                 keeper.abandon()

@@ -185,6 +185,7 @@ class Session:
         self._alike: Counter[tuple[str, str, int]] = Counter()
         self._keeper = keeper
         self._late: dict[StoppedCall, Injection] = {}  # told when their calls are over
+        self._comm: procfs.Comm | None = None
         self._words: dict[str, tuple[Order, tuple[str, str, str]]] = {}  # by rule
         self._signals = signals
         self._leaves = leaves
@@ -315,7 +316,7 @@ class Session:
             order.rule.name,
             process.pid,
             call.task.tid,
-            process.comm(),
+            self._name(process.pid),
             call.name,
             arguments(call),
             paths[0] if paths else "",
@@ -325,6 +326,15 @@ class Session:
             exact,
             tuple(str(frame) for frame in call.frames()) if self._stacks else None,
         )
+
+    def _name(self, pid: int) -> str:
+        """Return a process's name as it is now; the next fault is mostly the same one's."""
+        if self._comm is None or self._comm.tid != pid or not (name := self._comm.name()):
+            if self._comm is not None:
+                self._comm.close()
+            self._comm = procfs.Comm(pid)
+            name = self._comm.name()
+        return name
 
     def _worded(self, order: Order) -> tuple[str, str, str]:
         """Return what is done, what the call reports, and the exact fault.
@@ -429,6 +439,8 @@ class Session:
         """Take the control socket and the timer away."""
         self._control.close()
         self._timer.close()
+        if self._comm is not None:
+            self._comm.close()
 
     def _pause(self) -> None:
         if self._keeper is not None:

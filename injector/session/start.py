@@ -326,7 +326,7 @@ def grafted(
         require_process(pid)
         require_graftable(pid)
     arches = arches_here()
-    wanted = stopped_for(scenario, watched, arches, anew=False)
+    wanted = stopped_for(scenario, watched, arches)
     program = seccomp.build(wanted.calls)
     signals = Signals()
     try:

@@ -16,6 +16,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 VICTIMS = Path(__file__).parent / "victims"
+HANDLED = (
+    "own", "once", "executes", "inherited", "failed-execve", "while-it-reads", "shared", "executed",
+)  # fmt: skip
+"""The ways of the victim `handlers`."""
 Victim = Callable[..., str]
 
 

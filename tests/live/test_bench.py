@@ -13,6 +13,8 @@ import pytest
 from injector.campaigns.trial import Bench, Job, Result, carry_out
 from injector.linux import procfs
 
+from .conftest import HANDLED, Victim
+
 BOTH = ("notify", "ptrace")
 ABOUT = """
 grep -E '^(Sig(Blk|Ign|Cgt)|NoNewPrivs|NSpid|Umask)|Cpus_allowed' /proc/self/status | grep -v NSpid
@@ -96,3 +98,17 @@ def test_what_outlives_a_run_does_not_reach_the_next(tmp_path: Path, bench: Benc
     hangs = replace(job, command=("sleep", "100"), timeout=0.2)
     assert carry_out(hangs, bench=bench).timed_out
     assert plain(carry_out(job, bench=bench)) == wanted
+
+
+@pytest.mark.parametrize("how", HANDLED)
+def test_a_call_that_a_handler_lets_be_made_again_counts_once(
+    how: str, victim: Victim, tmp_path: Path, bench: Bench
+) -> None:
+    rules = ("read:fd=pipe:when=2:error=EIO",)
+    job = replace(about(tmp_path, "notify"), command=(victim("handlers"), how), rules=rules)
+    for _ in range(2):
+        result = carry_out(job, bench=bench)
+        assert (result.stdout.tail, result.status) == ("ok\n", 0), result
+        assert len(result.injections) == 1
+        # What the engine wants to know for itself is no call that somebody named.
+        assert "rt_sigaction" not in result.calls

@@ -148,6 +148,22 @@ def test_what_cannot_be_done_is_refused(
     assert session.call() == "False"
 
 
+@pytest.mark.parametrize("rule", ["mmap:error=ENOMEM", "%network:error=EIO"])
+def test_a_call_that_other_architectures_call_otherwise_is_added(rule: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    words = ["--watch", "mmap,%network", "-e", "getppid:error=EIO", "--", "sh", "-c"]
+    with subprocess.Popen(
+        [*INJECT, "run", "-q", *words, "echo ready; exec sleep 100"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert process.stdout and process.stdout.readline() == "ready\n"
+        said = finish([*INJECT, "ctl", str(process.pid), "add", rule], env=environment)
+        finish([*INJECT, "ctl", str(process.pid), "stop"], env=environment)
+    assert (said[0], said[2]) == (0, "")
+
+
 def test_what_is_saved_does_the_same(session: Session, tmp_path: Path) -> None:
     assert session.call() == "False"
     for words in (

@@ -114,10 +114,10 @@ def test_every_call_at_once() -> None:
             assert filtered(code, arch, number, (0,) * 6) == wanted, name
 
 
-def handlers(*rules: str, watched: tuple[str, ...] = (), anew: bool = True) -> tuple[bool, bool]:
+def handlers(*rules: str, watched: tuple[str, ...] = (), wanted: bool = True) -> tuple[bool, bool]:
     """Return whether rt_sigaction stops that sets an action, and one that only asks for it."""
     scenario = Scenario(parse_rules(rules))
-    code = seccomp.build(stopped_for(scenario, watched, (X86_64, I386), anew=anew).calls)
+    code = seccomp.build(stopped_for(scenario, watched, (X86_64, I386), handlers=wanted).calls)
     number = X86_64.numbers["rt_sigaction"]
     found = [filtered(code, X86_64, number, (10, act, 0, 8, 0, 0)) for act in (1 << 40, 0)]
     return found[0] == NOTIFY, found[1] == NOTIFY
@@ -127,10 +127,11 @@ def test_handlers_are_learned_of_where_a_call_may_be_made_again() -> None:
     assert handlers("read:error=EIO") == (True, False)
     assert handlers("getppid:error=EIO") == (False, False)
     assert handlers("getppid:error=EIO", watched=("write",)) == (True, False)
-    assert handlers("read:error=EIO", anew=False) == (False, False)
+    assert handlers("read:error=EIO", wanted=False) == (False, False)
     one = "rt_sigaction:args.signum=SIGUSR2:error=EINVAL"
     for rules in ((one,), (one, "read:error=EIO")):
         assert handlers(*rules) == (True, True)
     assert HANDLERS.isdisjoint(ROLES)
-    stopped = stopped_for(Scenario(parse_rules(["read:error=EIO"])), (), (X86_64, I386))
+    scenario = Scenario(parse_rules(["read:error=EIO"]))
+    stopped = stopped_for(scenario, (), (X86_64, I386), handlers=True)
     assert HANDLERS.isdisjoint(stopped.named) and not stopped.tells_handlers

@@ -10,8 +10,12 @@ static struct shared *shared;
 static int ends[2];
 static int flags = SA_RESTART;
 
+static int executes;
+
 static void count(int number) {
+    char *words[] = {"/no/such", NULL};
     (void)number;
+    if (executes) execv(words[0], words);
     shared->handled++;
 }
 
@@ -124,6 +128,7 @@ int main(int argc, char **argv) {
     CHECK(shared != MAP_FAILED && !pipe(ends));
     if (!strcmp(how, "own")) handle(), status = helped();
     if (!strcmp(how, "once")) flags |= SA_RESETHAND, handle(), status = helped();
+    if (!strcmp(how, "executes")) executes = 1, flags |= SA_RESETHAND, handle(), status = helped();
     if (!strcmp(how, "inherited")) status = inherited();
     if (!strcmp(how, "failed-execve")) status = behind_a_failed_execve();
     if (!strcmp(how, "while-it-reads")) status = set_while_it_reads();
