@@ -15,6 +15,9 @@ from tests.live.harness import ENGINE
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
+for number in (signal.SIGHUP, signal.SIGQUIT):  # nohup(1) and shells have them ignored
+    signal.signal(number, signal.SIG_DFL)
+
 VICTIMS = Path(__file__).parent / "victims"
 HANDLED = (
     "own", "once", "executes", "inherited", "failed-execve", "while-it-reads", "shared", "executed",
