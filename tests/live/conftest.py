@@ -11,12 +11,10 @@ import pytest
 
 from tests.live.harness import ENGINE
 
-# A shell starts its background jobs with these ignored, and targets would inherit that.
+# Shells start their background jobs with these ignored, nohup(1) the last; targets inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-
-for number in (signal.SIGHUP, signal.SIGQUIT):  # nohup(1) and shells have them ignored
-    signal.signal(number, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 VICTIMS = Path(__file__).parent / "victims"
 HANDLED = (
