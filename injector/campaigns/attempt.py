@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import resource
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -147,7 +146,7 @@ def attempt(wish: Attempt, bench: Bench) -> Attempted:
             )
             return decider
 
-        result = _unlimited(lambda: carry_out(job, decides, look, bench))
+        result = carry_out(job, decides, look, bench)
         facts = Facts(
             _descriptors(decider, folder),
             files,
@@ -174,15 +173,6 @@ def _fired_here(folder: str, one: Fired) -> Fired:
     if folder not in one.args and folder not in one.path:
         return one
     return replace(one, args=_here(folder, one.args), path=_here(folder, one.path))
-
-
-def _unlimited(make: Callable[[], Result]) -> Result:
-    """Make a run; it takes all descriptors it may have, the next target shall not."""
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        return make()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
 
 @contextmanager

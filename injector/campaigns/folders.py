@@ -88,13 +88,17 @@ def empty(folder: str) -> bool:
         os.chmod(folder, 0o700)
         with os.scandir(folder) as entries:
             found = list(entries)
+        left = False
         for entry in found:
             if entry.is_dir(follow_symlinks=False):
                 remove(entry.path)
+                left |= os.path.lexists(entry.path)
             else:
-                with contextlib.suppress(OSError):
+                try:
                     os.unlink(entry.path)
-        return not os.listdir(folder)
+                except OSError:
+                    left = True
+        return not left
     except FileNotFoundError:
         return True
     except NotADirectoryError:
@@ -119,19 +123,21 @@ def digests(top: str, *, read: bool = True) -> dict[str, str]:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append((entry.path, f"{name}{entry.name}/"))
                     else:
-                        found[name + entry.name] = _digest(entry.path) if read else ""
+                        found[name + entry.name] = _digest(entry) if read else ""
         except OSError:  # one that we may not look into
             continue
     return found
 
 
-def _digest(path: str) -> str:
+def _digest(entry: os.DirEntry[str]) -> str:
     try:
-        if os.path.islink(path):
-            return f"-> {os.readlink(path)}"
-        if not os.path.isfile(path):
+        if entry.is_symlink():
+            return f"-> {os.readlink(entry.path)}"
+        if not entry.is_file():
             return "special"
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with open(entry.path, "rb", 0) as file:
+            if os.fstat(file.fileno()).st_size > _PART:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.sha256(file.read()).hexdigest()
     except OSError as error:
         return f"? {error.strerror}"
