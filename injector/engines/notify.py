@@ -652,7 +652,7 @@ class NotifyEngine:
         """
         if raw[4] != _AUDIT_X86_64:
             return False
-        where = task.process.blocked(task.tid)
+        where = task.process.blocked(task.tid, functools.partial(self._listener.valid, raw[0]))
         if where is None:
             return False
         high = where.sp - _RED_ZONE

@@ -8,6 +8,7 @@ found in `kinship`.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from injector.linux import pidfd, procfs
@@ -71,8 +72,8 @@ class Process:
         except (OSError, OverflowError):
             return b""
 
-    def blocked(self, tid: int) -> procfs.Blocked | None:
-        """Return the call a task of it is blocked in, None if it runs.
+    def blocked(self, tid: int, still: Callable[[], bool]) -> procfs.Blocked | None:
+        """Return the call a task of it is about to be blocked in, None if it is not `still`.
 
         The file of the task that was looked at last stays open: most look at one all the time.
         """
@@ -80,7 +81,7 @@ class Process:
             if self.waiting is not None:
                 self.waiting.close()
             self.waiting = procfs.Waiting(tid)
-        return self.waiting.blocked()
+        return self.waiting.blocked(still)
 
     def forget(self, tid: int) -> None:
         """Close what is kept open of a task that is gone: its number may come again."""

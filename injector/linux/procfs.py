@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -266,12 +267,20 @@ class Waiting(Kept):
     def __init__(self, tid: int) -> None:
         super().__init__(tid, "syscall")
 
-    def blocked(self) -> Blocked | None:
-        """Return the call, None if it runs or is gone."""
-        words = self.read().split()
-        if len(words) < 9:
-            return None
-        return Blocked(int(words[0]), int(words[7], 16))
+    def blocked(self, still: Callable[[], bool] = lambda: False) -> Blocked | None:
+        """Return the call, None if it runs or is gone.
+
+        Args:
+            still: whether it is about to go to sleep: who told of a call on another core may not
+                have done so yet.
+        """
+        while True:
+            words = self.read().split()
+            if len(words) >= 9:
+                return Blocked(int(words[0]), int(words[7], 16))
+            if words != [b"running"] or not still():
+                return None
+            os.sched_yield()
 
 
 def blocked(tid: int) -> Blocked | None:
