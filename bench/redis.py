@@ -8,9 +8,10 @@ import io
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from tools import DEADLINE, Failed, output, running, watching
+from tools import DEADLINE, Failed, output, running
 
 CLIENTS = 20
 
@@ -41,29 +42,46 @@ def _wait(port: int, server: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-def throughput(
-    supervisor: list[str], folder: Path, requests: int, *, watched: bool = False
-) -> float:
-    """Return the SET requests a second of one server under `supervisor`, or with a dashboard too.
+@contextlib.contextmanager
+def serving(supervisor: list[str], folder: Path) -> Iterator[tuple[int, int]]:
+    """Have a server under `supervisor`; yield the supervisor's number and the server's port.
 
     Raises:
-        Failed: server or benchmark did not run.
+        Failed: it did not start, or not end.
     """
     port = _free_port()
     server = ["redis-server", "--port", str(port), "--bind", "127.0.0.1"]
     server += ["--save", "", "--appendonly", "no", "--daemonize", "no", "--dir", str(folder)]
-    client = ["redis-benchmark", "-h", "127.0.0.1", "-p", str(port), "-t", "set"]
-    client += ["-c", str(CLIENTS), "-n", str(requests), "--csv"]
     with running([*supervisor, *server, "--logfile", str(folder / "redis.log")]) as process:
         _wait(port, process)
-        with watching(process.pid) if watched else contextlib.nullcontext():
-            rows = list(csv.reader(io.StringIO(output(client))))
+        yield process.pid, port
         try:
             _say(port, b"SHUTDOWN NOSAVE")
             process.wait(DEADLINE)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Failed(f"redis-server did not end: {error}") from error
+
+
+def rate(port: int, requests: int) -> float:
+    """Return the SET requests a second that a server answers.
+
+    Raises:
+        Failed: the benchmark did not run.
+    """
+    client = ["redis-benchmark", "-h", "127.0.0.1", "-p", str(port), "-t", "set"]
+    client += ["-c", str(CLIENTS), "-n", str(requests), "--csv"]
+    rows = list(csv.reader(io.StringIO(output(client))))
     found = [row[1] for row in rows if row and row[0] == "SET"]
     if not found:
         raise Failed(f"redis-benchmark printed no result: {rows}")
     return float(found[0])
+
+
+def throughput(supervisor: list[str], folder: Path, requests: int) -> float:
+    """Return the SET requests a second of a server of its own under `supervisor`.
+
+    Raises:
+        Failed: server or benchmark did not run.
+    """
+    with serving(supervisor, folder) as (_, port):
+        return rate(port, requests)
