@@ -10,11 +10,12 @@ import os
 import shlex
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from concurrent.futures import CancelledError, Future
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Literal, TypeAlias
 
 from injector import __version__
@@ -181,6 +182,7 @@ class Sweep:
         self._wanted = Scenario(parse_rules(settings.rules)) if settings.rules else None
         self._ready: deque[_Task] = deque()
         self._pending: dict[Future[Attempted], _Task] = {}
+        self._over: SimpleQueue[Future[Attempted]] = SimpleQueue()  # of the pending ones
         self._points: dict[str, PointRow] = {}
         self._kinds: set[str] = set()
         self._findings: dict[str, FindingRow] = {}
@@ -357,11 +359,12 @@ class Sweep:
         while self._ready or self._pending:
             while self._ready and len(self._pending) < _AHEAD * self._width:
                 task = self._ready.popleft()
-                self._pending[self._pool.submit(attempt, task.wish)] = task
-            done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                task = self._pending.pop(future)
-                yield from task.then(self._made(future, task.wish.job.number))
+                future = self._pool.submit(attempt, task.wish)
+                self._pending[future] = task
+                future.add_done_callback(self._over.put)
+            future = self._over.get()
+            task = self._pending.pop(future)
+            yield from task.then(self._made(future, task.wish.job.number))
 
     @staticmethod
     def _made(future: Future[Attempted], number: int) -> Attempted:

@@ -314,11 +314,13 @@ class NotifyEngine:
 
     # -- answers ---------------------------------------------------------------
 
-    def _pass_on(self, call: StoppedCall) -> None:
+    def _pass_on(self, call: StoppedCall) -> bool:
+        """Let a call be made; False if it must wait."""
         if call.role and not self._before_passing(call):
-            return
+            return False
         if not self._listener.proceed(call.raw[0]):
             self._owe(call, None)
+        return True
 
     def valid(self, call: StoppedCall) -> bool:
         """Return whether the task still waits for its answer."""
@@ -342,18 +344,23 @@ class NotifyEngine:
 
     def _finish(self, call: StoppedCall, order: Order) -> None:
         if order.delay:
-            self._slate.drop(call.raw[0])
             # Killed while it was parked: its descriptors are closed, its numbers perhaps another's.
             if not self.valid(call):
+                self._slate.drop(call.raw[0])
                 return  # or it comes again, see `_owe`
             call.task.restarting = call.task.owed = None
+        if self._answer(call, order) and order.delay:
+            self._slate.drop(call.raw[0])  # not before: should we die, the keeper knows of it
+
+    def _answer(self, call: StoppedCall, order: Order) -> bool:
+        """Do what was ordered; False if the call must wait yet."""
         fault = order.rule.fault
         process = call.task.process
         if fault.kill == "before":
             pidfd.send(process.pidfd, signal.SIGKILL)
             process.ends(int(signal.SIGKILL))
             self._listener.forget(call.raw[0])
-            return
+            return True
         if fault.signal is not None:
             pidfd.send_thread(process.pid, call.task.tid, fault.signal)
         if fault.freeze:
@@ -365,8 +372,8 @@ class NotifyEngine:
                 answer = (procfs.program_break(process.pid), 0)
             if not self._listener.reply(call.raw[0], *answer):
                 self._owe(call, order)
-        else:
-            self._pass_on(call)
+            return True
+        return self._pass_on(call)
 
     def complete(self, call: StoppedCall, order: Order) -> None:
         """Do nothing: no fault of this engine needs the end of its call."""
@@ -619,8 +626,8 @@ class NotifyEngine:
         waiting, self._creating = self._creating, []
         for since, call in waiting:
             if self._create(call, since):
-                self._slate.drop(call.raw[0])
                 self._listener.proceed(call.raw[0])
+                self._slate.drop(call.raw[0])
 
     def _after_exec(self, process: Process, task: Task) -> Task:
         executing = process.execing
