@@ -688,7 +688,6 @@ class _Hand:
         if keeper is not None:
             with contextlib.suppress(InjectError):  # it was killed; ours, too, will see it
                 keeper.watch_listener(listener)
-                keeper.started()
         slate = Slate() if keeper is None else keeper.slate
         self._listener = seccomp.Listener(listener, slate, index)
         return listener

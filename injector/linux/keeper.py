@@ -41,11 +41,12 @@ class _Word:
 class Keeper:
     """Our end. Make it before the target is started: it is forked here."""
 
-    def __init__(self, *, remain: bool = False) -> None:
+    def __init__(self, *, remain: bool = False, begun: bool = False) -> None:
         """Fork it.
 
         Args:
             remain: once the target has `started` our death does not end it.
+            begun: it runs already, and our death never does.
         """
         self._remain = remain
         self.over = False  # it is gone
@@ -56,7 +57,7 @@ class Keeper:
         self.pid = os.fork()
         if self.pid == 0:
             ours.close()
-            _keep(theirs, injector, self.slate)
+            _keep(theirs, injector, self.slate, begun)
         theirs.close()
         os.close(injector)
         self._socket = ours
@@ -169,7 +170,7 @@ def lost() -> InjectError:
     )
 
 
-def _keep(channel: socket.socket, injector: int, slate: Slate) -> NoReturn:
+def _keep(channel: socket.socket, injector: int, slate: Slate, begun: bool) -> NoReturn:
     status = 1
     try:
         # A session of its own: neither ^C nor a signal to our group reaches it.
@@ -186,15 +187,14 @@ def _keep(channel: socket.socket, injector: int, slate: Slate) -> NoReturn:
             os.dup2(fd, place)
         os.closerange(5, 1 << 20)
         raise_descriptor_limit()
-        _wait(socket.socket(fileno=3), 4, slate)
+        _wait(socket.socket(fileno=3), 4, slate, begun)
         status = 0
     finally:
         os._exit(status)
 
 
-def _wait(channel: socket.socket, injector: int, slate: Slate) -> None:
+def _wait(channel: socket.socket, injector: int, slate: Slate, remain: bool) -> None:
     listeners: list[int] = []
-    remain = False
     processes: set[int] = set()
     poll = select.poll()
     poll.register(channel, select.POLLIN)

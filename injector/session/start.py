@@ -330,7 +330,7 @@ def grafted(
     program = seccomp.build(wanted.calls)
     signals = Signals()
     try:
-        keeper = Keeper(remain=True)
+        keeper = Keeper(begun=True)
     except OSError as error:
         signals.close()
         raise _no_room(error) from error

@@ -214,7 +214,7 @@ def test_a_process_that_executes_all_the_time(victim: Victim) -> None:
     """Whichever of its threads dies under our hands: it gets its filter, and goes on executing."""
     for _ in range(12):
         with living(victim("attach"), "executes") as target:
-            keeper = Keeper(remain=True)
+            keeper = Keeper(begun=True)
             grafted = graft(target.pid, program(), keeper)
             os.close(grafted.listener)
             keeper.leave()
@@ -235,7 +235,7 @@ def test_what_stops_at_earlier_listeners_meanwhile_passes(
         return really(*words)
 
     with opens(victim) as one, opens(victim) as other:
-        keeper = Keeper(remain=True)
+        keeper = Keeper(begun=True)
         first = graft(one.pid, program("openat"), keeper)
         monkeypatch.setattr(surgery, "_graft", slow)
         ends = [seccomp.Listener(first.listener, keeper.slate)]
