@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import random
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 from injector.session.journal import read
 
 from .conftest import Victim
-from .harness import INJECT
+from .harness import INJECT, finish
 
 PR_SET_CHILD_SUBREAPER = 36
 ROUNDS = 30
@@ -224,3 +226,25 @@ def test_a_time_limit_ends_the_whole_tree(victim: Victim, tmp_path: Path) -> Non
     said = [one["detail"] for one in events if one.get("what") == "timeout"]
     assert said == ["SIGTERM to every process", "SIGKILL to every process"]
     assert (events[-1]["outcome"], events[-1]["signal"]) == ("timeout", "SIGKILL")
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_the_keeper_of_who_ran_already_ends_nobody(begun: bool) -> None:
+    with subprocess.Popen(["sleep", "100"]) as target:
+        injector = (
+            "import os; from injector.linux.keeper import Keeper; "
+            f"keeper = Keeper(begun={begun}); keeper.watch_process(os.pidfd_open({target.pid})); "
+            "print(keeper.pid, flush=True); os._exit(0)"
+        )
+        try:
+            keeper = int(finish([sys.executable, "-c", injector])[1])
+            with contextlib.suppress(ProcessLookupError):
+                ended = os.pidfd_open(keeper)
+                assert select.select([ended], [], [], 60)[0]
+                os.close(ended)
+            if begun:
+                assert target.poll() is None
+            else:
+                assert target.wait(60) == -signal.SIGKILL
+        finally:
+            target.kill()
