@@ -128,7 +128,7 @@ class Hand:
         self._closed = False
         # Who asks takes the second before it lets go of the first: they are answered in turn.
         self._asking, self._answering = threading.Lock(), threading.Lock()
-        self._life = threading.RLock()  # of the child
+        self._life = threading.Lock()  # of the child
         self._folder, self._held = claim()
         self._child = _Child.made(self._folder)
 

@@ -181,7 +181,6 @@ class NotifyEngine:
     ) -> None:
         """Answer for a target under a filter made of `stopped`."""
         self.named: frozenset[str] | None = stopped.named
-        self._learns_handlers = stopped.handlers
         self._tells_handlers = stopped.tells_handlers
         self._launched = target if isinstance(target, Launched) else None
         self.kinship = Kinship(handlers=stopped.handlers)
@@ -512,7 +511,7 @@ class NotifyEngine:
                 return None
             if task.owed is None:
                 task.restarting = None
-        if role == Role.HANDLER and self._learns_handlers:
+        if role == Role.HANDLER:
             process.handles = True
             if not self._tells_handlers:
                 self._listener.proceed(cookie)
